@@ -1,0 +1,278 @@
+"""Applying the table of seams: now, to what is imported, and later, to what will be.
+
+Waits in the import system for the modules of the SDK and patches each right after its code has run,
+before anybody can take a name from it by value. Nothing of the SDK, and no wrapt, is imported for
+that: the table and the adapters are loaded when the first module of the SDK is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from . import _threads, _workspace
+
+if TYPE_CHECKING:
+    from ._seams import Seam
+
+SDK = "dashscope"
+
+APPLIED, ABSENT, WAITING, FAILED = "applied", "absent", "waiting", "failed"
+
+
+class SeamError(RuntimeError):
+    """A seam of this SDK release cannot be applied (raised with DASHSCOPE_WS_PATCH_STRICT=1)."""
+
+
+class _Patch(NamedTuple):
+    owner: Any
+    name: str
+    original: Any
+    replacement: Any
+
+
+_lock = threading.RLock()
+_patched = False
+_patches: list[_Patch] = []
+_states: dict[Seam, tuple[str, str]] = {}
+_warned = False
+
+
+def switched_off() -> bool:
+    """Whether DASHSCOPE_WS_PATCH is 0, off, false or no (in any capitalisation)."""
+    value = os.environ.get("DASHSCOPE_WS_PATCH", "")
+    return value.strip().lower() in ("0", "off", "false", "no")
+
+
+def is_patched() -> bool:
+    """Whether the SDK is patched, or will be as soon as it is imported."""
+    return _patched
+
+
+def patch() -> None:
+    """Patch the SDK's modules, those imported already and those imported from now on.
+
+    Patching twice patches once. Raises nothing, unless DASHSCOPE_WS_PATCH_STRICT is 1: then
+    SeamError for a seam that should fit this SDK release and does not.
+    """
+    global _patched
+    with _lock:
+        if _patched:
+            return
+        _patched = True
+        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+        if os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0":
+            _workspace.on_scope = _threads.follow
+            if _workspace.scope.get() is not None:
+                _threads.follow()
+        for name in [name for name in sys.modules if _is_sdk(name)]:
+            _patch_module(name)
+
+
+def unpatch() -> None:
+    """Put the SDK's, and the standard library's, very own objects back."""
+    global _patched
+    with _lock:
+        if not _patched:
+            return
+        _patched = False
+        if _finder in sys.meta_path:
+            sys.meta_path.remove(_finder)  # type: ignore[arg-type]
+        _workspace.on_scope = None
+        _threads.unfollow()
+        for made in reversed(_patches):
+            # What somebody else has wrapped since stays: it is no longer ours to put back.
+            if vars(made.owner).get(made.name) is made.replacement:
+                setattr(made.owner, made.name, made.original)
+            if isinstance(made.owner, ModuleType):
+                _exchange(made.replacement, made.original)
+        _patches.clear()
+        _states.clear()
+
+
+def report() -> list[tuple[Seam, str, str]]:
+    """Each row of the table, its state and, for a failed one, the reason."""
+    from ._seams import SEAMS
+
+    return [(seam, *_states.get(seam, (WAITING, ""))) for seam in SEAMS]
+
+
+def _is_sdk(name: str) -> bool:
+    return name == SDK or name.startswith(SDK + ".")
+
+
+# Modules
+
+
+def _patch_module(name: str) -> None:
+    """Apply the rows of an imported module, now or as soon as its code has run."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        # Half imported: we were imported from below it. Its classes may not be there yet.
+        if type(spec) is ModuleSpec:
+            spec.__class__ = _WatchedSpec  # type: ignore[assignment]
+    elif isinstance(module, ModuleType):
+        _apply_rows(module)
+
+
+def _apply_rows(module: ModuleType) -> None:
+    try:
+        from ._seams import SEAMS
+    except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
+        _complain("load the table of seams", error)
+        return
+    for seam in SEAMS:
+        if seam.module == module.__name__:
+            try:
+                _states[seam] = (_apply(seam, module), "")
+            except Exception as error:
+                _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
+                _complain(f"patch {seam.module}.{seam.attribute} of this dashscope release", error)
+
+
+class _WatchedSpec(ModuleSpec):
+    # importlib sets _initializing to False when it is done with a module; nothing else tells.
+    @property
+    def _initializing(self) -> bool:
+        return True
+
+    @_initializing.setter
+    def _initializing(self, value: bool) -> None:
+        if not value:
+            self.__class__ = ModuleSpec  # type: ignore[assignment]
+            self._initializing = False
+            with _lock:
+                if _patched:
+                    _patch_module(self.name)
+
+
+def _apply(seam: Seam, module: ModuleType) -> str:
+    path, _, name = seam.attribute.rpartition(".")
+    owner: Any = module
+    for part in filter(None, path.split(".")):
+        owner = vars(owner).get(part)
+        if owner is None:
+            return _missing(seam)
+    if name == "*":
+        names = [key for key, value in vars(owner).items() if _is_public_method(key, value)]
+    else:
+        names = [name]
+    if not names or any(name not in vars(owner) for name in names):
+        return _missing(seam)
+    for name in names:
+        original = vars(owner)[name]
+        replacement = seam.adapter(original)
+        setattr(owner, name, replacement)
+        _patches.append(_Patch(owner, name, original, replacement))
+        if owner is module:
+            _exchange(original, replacement)
+    return APPLIED
+
+
+def _is_public_method(name: str, value: object) -> bool:
+    function = getattr(value, "__func__", value)
+    return not name.startswith("_") and callable(function) and hasattr(function, "__code__")
+
+
+def _exchange(old: object, new: object) -> None:
+    """Give the modules of the SDK that have taken ``old`` by value ``new`` instead."""
+    if isinstance(old, ModuleType) or isinstance(new, ModuleType):
+        return  # a library as one module sees it: each module has a row of its own
+    for name, module in list(sys.modules.items()):
+        if _is_sdk(name) and isinstance(module, ModuleType):
+            for key, value in list(vars(module).items()):
+                if value is old:
+                    setattr(module, key, new)
+
+
+def _missing(seam: Seam) -> str:
+    """ABSENT if this release is not one that should have the seam; else raises LookupError."""
+    release = _numbers(sdk_release())
+    if _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release):
+        raise LookupError(f"{seam.module} has no {seam.attribute}")
+    return ABSENT
+
+
+def sdk_release() -> str:
+    """The version of the SDK, without importing it."""
+    version = sys.modules.get(SDK + ".version")
+    if version is None:
+        from importlib.metadata import version as installed
+
+        return installed(SDK)
+    return str(version.__version__)
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".")[:3] if part.isdigit())
+
+
+def _complain(what: str, error: Exception) -> None:
+    global _warned
+    message = f"cannot {what} ({type(error).__name__}: {error})"
+    if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
+        raise SeamError(f"{message}; unset DASHSCOPE_WS_PATCH_STRICT to go on without it") from error
+    if not _warned:
+        _warned = True
+        _workspace.warn(
+            f"{message}: requests may lack the workspace; upgrade dashscope-ws-patch, and see "
+            "`python -m dashscope_ws_patch doctor` for the state of each seam"
+        )
+
+
+# The import system
+
+
+class _Finder:
+    """Finds the modules of the SDK as everybody else would, and patches them after they ran."""
+
+    def __init__(self) -> None:
+        self._busy = threading.local()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        if not name.startswith(SDK) or not _is_sdk(name) or getattr(self._busy, "now", False):
+            return None
+        # Another hook on meta_path may ask all finders again, and so us: only the first time counts.
+        self._busy.now = True
+        try:
+            for finder in sys.meta_path:
+                find = getattr(finder, "find_spec", None)
+                spec = None if finder is self or find is None else find(name, path, target)
+                if spec is not None:
+                    if hasattr(spec.loader, "exec_module"):
+                        spec.loader = _Loader(spec.loader)
+                    return spec  # type: ignore[no-any-return]
+            return None
+        finally:
+            self._busy.now = False
+
+
+class _Loader:
+    """The module's own loader, for the moment in which the module is executed."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+        created: Optional[ModuleType] = self._loader.create_module(spec)
+        return created
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        with _lock:
+            if _patched:
+                _apply_rows(module)
+
+
+_finder = _Finder()

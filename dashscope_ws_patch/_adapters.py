@@ -1,0 +1,346 @@
+"""The adapters: one for each way in which the SDK takes a workspace.
+
+An adapter is given the SDK's own object (a function, a method, a library's module) and returns what
+is put into its place. Which workspace goes where is decided by ``_calls``.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import threading
+import types
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextvars import copy_context
+from typing import Any, Callable, Optional
+
+import wrapt
+
+from . import _workspace
+from ._calls import (
+    HEADER,
+    Call,
+    ambient,
+    argument,
+    current,
+    during,
+    named,
+    opened,
+    remember,
+    require_host_label,
+    route,
+    scope_in_effect,
+    with_argument,
+    workspace_in_headers,
+)
+
+Adapter = Callable[[Any], Any]
+
+
+# Functions and methods
+
+
+class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+    # wrapt's wrappers refuse to be pickled or copied; a bound method that goes to a process pool
+    # must travel as it does natively.
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        function = self.__wrapped__
+        if isinstance(function, types.MethodType):
+            return function.__reduce_ex__(protocol)
+        owner, _, name = function.__qualname__.rpartition(".")
+        return getattr, (operator.attrgetter(owner)(sys.modules[function.__module__]), name)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+class _Method(wrapt.FunctionWrapper):  # type: ignore[misc]
+    __bound_function_wrapper__ = _Bound
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__qualname__  # by reference, as functions are pickled
+
+
+def _method(wrapper: Callable[..., Any]) -> Adapter:
+    """An adapter of methods, from a wrapt wrapper ``(wrapped, instance, args, kwargs)``."""
+    return lambda original: _Method(original, wrapper)
+
+
+@_method
+def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A method that the calling code calls: its requests are made on behalf of this call."""
+    opening = opened(wrapped, instance, args, kwargs)
+    with during(opening):
+        result = wrapped(*args, **kwargs)
+    # What runs later runs in the scope of the call, not in that of the one who awaits or iterates.
+    if isinstance(result, types.CoroutineType):
+        return _awaited(result, opening, _workspace.scope.get())
+    if isinstance(result, types.GeneratorType) and result.gi_code is _code(wrapped):
+        return _iterated(result, opening, _workspace.scope.get())
+    if isinstance(result, types.AsyncGeneratorType) and result.ag_code is _code(wrapped):
+        return _aiterated(result, opening, _workspace.scope.get())
+    return result
+
+
+def _code(function: Any) -> Any:
+    return getattr(function, "__code__", None)
+
+
+async def _awaited(
+    coroutine: Coroutine[Any, Any, Any], call: Call, scope: Optional[_workspace.Scope]
+) -> Any:
+    with during(call, scope):
+        return await coroutine
+
+
+def _iterated(
+    generator: Any, call: Call, scope: Optional[_workspace.Scope]
+) -> Iterator[Any]:
+    # Generators of the SDK send their request in their first step. It runs in a context of its own,
+    # because what a generator sets is otherwise seen by the code that iterates over it.
+    def first() -> Any:
+        with during(call, scope):
+            return next(generator)
+
+    try:
+        item = copy_context().run(first)
+    except StopIteration:
+        return
+    yield item
+    yield from generator
+
+
+async def _aiterated(
+    generator: Any, call: Call, scope: Optional[_workspace.Scope]
+) -> AsyncIterator[Any]:
+    try:
+        with during(call, scope):
+            item = await generator.__anext__()
+    except StopAsyncIteration:
+        return
+    try:
+        yield item
+        async for item in generator:
+            yield item
+    finally:
+        await generator.aclose()
+
+
+@_method
+def construct(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A constructor: the object remembers what it was told, and the scope it was made in."""
+    opening = opened(wrapped, instance, args, kwargs)
+    with during(opening):
+        wrapped(*args, **kwargs)
+    remember(instance, opening)
+
+
+# Requests
+
+
+def build(original: Any) -> Any:
+    """``_build_api_request``: every HTTP and websocket request object of the 1.x surface.
+
+    A plain function, because this is the hot path: a wrapt wrapper costs as much again as all that
+    is done here.
+    """
+
+    @functools.wraps(original)
+    def build_api_request(*args: Any, **kwargs: Any) -> Any:
+        if (
+            kwargs.get("headers")
+            or kwargs.get("base_address")
+            or kwargs.get("session")
+            or kwargs.get("workspace")
+        ):
+            call = opened(original, None, (), kwargs)
+            if call.workspace:
+                # The public key for an encrypted request is fetched on behalf of the call.
+                with during(call):
+                    return _carry(original(*args, **kwargs), kwargs)
+        return _carry(original(*args, **kwargs), None)
+
+    return build_api_request
+
+
+def _carry(request: Any, named_in: Optional[Mapping[str, Any]]) -> Any:
+    if named_in is not None and (
+        workspace_in_headers(request.headers) is not None
+        or workspace_in_headers(getattr(named_in.get("session"), "headers", None)) is not None
+    ):
+        return request
+    url, workspace = route(request.url)
+    if workspace is not None:
+        request.url = url
+        request.headers[HEADER] = workspace
+    return request
+
+
+@_method
+def send_to_service(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """``async_http_request`` of agentic RL (1.25 on), which takes ``url`` and ``headers``.
+
+    It talks to the service, at the endpoints of its constants, and to the user's own functions.
+    """
+    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
+    endpoints = tuple(
+        value for name, value in constants.items() if name.endswith("_API") and value
+    )
+    if str(argument(wrapped, args, kwargs, "url")).startswith(endpoints):
+        return _routed(wrapped)(*args, **kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _routed(function: Any, session: Any = None) -> Any:
+    """``function`` with the workspace put into the URL and the headers that it is given."""
+
+    def routed(*args: Any, **kwargs: Any) -> Any:
+        # websocket-client says header= where everybody else says headers=.
+        key = "header" if "header" in kwargs else "headers"
+        headers = argument(function, args, kwargs, key)
+        if (
+            workspace_in_headers(headers) is None
+            and workspace_in_headers(getattr(session, "headers", None)) is None
+        ):
+            target, workspace = route(str(argument(function, args, kwargs, "url")))
+            if workspace is not None:
+                if isinstance(headers, (list, tuple)):
+                    headers = [*headers, f"{HEADER}: {workspace}"]
+                else:
+                    headers = {**(headers or {}), HEADER: workspace}
+                args, kwargs = with_argument(function, args, kwargs, "url", target)
+                args, kwargs = with_argument(function, args, kwargs, key, headers)
+        return function(*args, **kwargs)
+
+    return routed
+
+
+def fill(url_parameter: str) -> Adapter:
+    """A function that builds its request from ``workspace`` and a URL of the 1.x HTTP service."""
+
+    @_method
+    def filled(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not named(wrapped, args, kwargs).workspace:
+            url = argument(wrapped, args, kwargs, url_parameter)
+            base = url or sys.modules["dashscope"].base_http_api_url
+            target, workspace = route(base)
+            if workspace is not None:
+                args, kwargs = with_argument(wrapped, args, kwargs, "workspace", workspace)
+                if target != base:
+                    args, kwargs = with_argument(wrapped, args, kwargs, url_parameter, target)
+        return wrapped(*args, **kwargs)
+
+    return filled
+
+
+def body(url_attribute: str, workspace_attribute: str) -> Adapter:
+    """A method that writes its object's workspace into a message: the handshake's goes there."""
+
+    @_method
+    def written(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        native = getattr(instance, workspace_attribute)
+        workspace = None if native else route(getattr(instance, url_attribute))[1]
+        if workspace is None:
+            return wrapped(*args, **kwargs)
+        setattr(instance, workspace_attribute, workspace)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            setattr(instance, workspace_attribute, native)
+
+    return written
+
+
+def host(original: Any) -> Any:
+    """``resolve_base_url`` (1.27 on): fills ``{workspace_id}`` before the SDK can complain."""
+
+    @functools.wraps(original)
+    def resolve_base_url(url: Any, workspace_id: Any = None) -> Any:
+        if not workspace_id and "{workspace_id}" in url:
+            workspace_id = ambient()[0]
+            if workspace_id is not None:
+                require_host_label(workspace_id)
+        return original(url, workspace_id)
+
+    return resolve_base_url
+
+
+# Libraries, as one module of the SDK sees them
+
+
+class _Library(wrapt.ObjectProxy):  # type: ignore[misc]
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)
+        if name in _SENDING:
+            return _routed(value)
+        if name in _SESSIONS:
+            return wrapt.FunctionWrapper(value, _session)
+        if name == "Thread":
+            return _Thread
+        return value
+
+
+_SENDING = {"get", "post", "put", "patch", "delete", "request", "ws_connect"}
+_SENDING |= {"WebSocketApp", "create_connection"}
+_SESSIONS = {"Session", "ClientSession"}
+
+
+class _Session(wrapt.ObjectProxy):  # type: ignore[misc]
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)
+        return _routed(value, self.__wrapped__) if name in _SENDING else value
+
+    def __enter__(self) -> Any:
+        self.__wrapped__.__enter__()
+        return self
+
+    async def __aenter__(self) -> Any:
+        await self.__wrapped__.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return await self.__wrapped__.__aexit__(*error)
+
+
+def _session(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    return _Session(wrapped(*args, **kwargs))
+
+
+class _Thread(threading.Thread):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._scope = scope_in_effect()
+
+    def run(self) -> None:
+        _workspace.scope.set(self._scope)
+        super().run()
+
+
+def library(original: Any) -> Any:
+    """``requests``, ``aiohttp``, ``websocket`` or ``threading``, used by a module that sends.
+
+    What it sends is routed; the threads that it starts, in which it sends, keep the scope.
+    """
+    return _Library(original)
+
+
+def executor(original: Any) -> Any:
+    """``ThreadPoolExecutor`` in a module that sends from its threads on behalf of a call."""
+
+    class Executor(original):  # type: ignore[misc]
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            call, scope = current.get(), _workspace.scope.get()
+
+            def carried(*args: Any, **kwargs: Any) -> Any:
+                with during(call, scope):
+                    return fn(*args, **kwargs)
+
+            return super().submit(carried, *args, **kwargs)
+
+    return functools.update_wrapper(Executor, original, updated=())

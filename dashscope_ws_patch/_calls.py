@@ -1,0 +1,262 @@
+"""Which workspace a request carries: what the calling code names, else the ambient one.
+
+The order of precedence of the README, and nothing else, is decided here; how a workspace gets into
+a request is the adapters' business.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Optional, Union
+from urllib.parse import urlsplit, urlunsplit
+
+from . import _workspace
+from ._workspace import Scope, WorkspaceError, validate
+
+HEADER = "X-DashScope-WorkSpace"
+_HEADER = HEADER.lower()
+
+#: A host names a workspace when it is <workspace>.<region> and this.
+_DOMAIN = ".maas.aliyuncs.com"
+
+
+class Call(NamedTuple):
+    """What is known of the call, or the object, on whose behalf requests are made."""
+
+    #: The workspace that the calling code names, and how: "argument", "header", "host" or, where it
+    #: was given to the object, "client".
+    workspace: Optional[str] = None
+    source: Optional[str] = None
+    #: True where it stands in a URL of the calling code, which is then sent as it is.
+    by_url: bool = False
+    #: The scope in which the object was constructed.
+    born: Optional[Scope] = None
+
+
+NO_CALL = Call()
+
+current: ContextVar[Call] = ContextVar("dashscope_ws_patch.call", default=NO_CALL)
+
+_objects: weakref.WeakKeyDictionary[Any, Call] = weakref.WeakKeyDictionary()
+
+
+# What the calling code names
+
+
+def workspace_in_headers(headers: Any) -> Optional[str]:
+    """The value of the workspace header in a mapping, in pairs or in "Name: value" lines."""
+    if isinstance(headers, Mapping):
+        headers = headers.items()
+    for header in headers or ():
+        name, value = header.split(":", 1) if isinstance(header, str) else header
+        if isinstance(name, bytes):
+            name = name.decode("latin-1")
+        if name.lower() == _HEADER:
+            return value.strip() if isinstance(value, str) else str(value)
+    return None
+
+
+def workspace_in_host(url: Any) -> Optional[str]:
+    """The workspace that the host of ``url`` names, or None."""
+    if not isinstance(url, str):
+        url = "" if url is None else str(url)
+    if _DOMAIN not in url:
+        return None
+    host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0]
+    label, dot, region = host[: -len(_DOMAIN)].partition(".")
+    if not host.endswith(_DOMAIN) or not dot or not region or "." in region or "{" in label:
+        return None
+    return label
+
+
+def with_host_workspace(url: str, workspace: str) -> str:
+    """``url`` with the workspace label of its host replaced.
+
+    Raises WorkspaceError where ``workspace`` is no host label: RFC 1035 allows 63 characters.
+    """
+    require_host_label(workspace)
+    parts = urlsplit(url)
+    label = workspace_in_host(url) or ""
+    before, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=before + at + workspace + host[len(label) :]))
+
+
+def require_host_label(workspace: str) -> None:
+    """Raise WorkspaceError where ``workspace`` cannot be a label of a host name (RFC 1035)."""
+    if len(workspace) > 63:
+        raise WorkspaceError(
+            f"the workspace {workspace!r} has {len(workspace)} characters, but here it becomes a "
+            "label of the host name, which may have 63 (RFC 1035): check the workspace's id"
+        )
+
+
+_POSITIONS: dict[Any, dict[str, int]] = {}
+
+
+def positions(function: Any) -> Mapping[str, int]:
+    """Where each parameter of ``function`` stands in a positional call."""
+    bound = isinstance(function, type) or getattr(function, "__self__", None) is not None
+    code = getattr(function.__init__ if isinstance(function, type) else function, "__code__", None)
+    if code is None:
+        return {}
+    known = _POSITIONS.get((code, bound))
+    if known is None:
+        names = code.co_varnames[bound : code.co_argcount]
+        known = _POSITIONS[code, bound] = {name: index for index, name in enumerate(names)}
+    return known
+
+
+def argument(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Any:
+    """What a call of ``function`` with ``args`` and ``kwargs`` passes as ``name``, or None."""
+    if name in kwargs:
+        return kwargs[name]
+    index = positions(function).get(name)
+    return args[index] if index is not None and index < len(args) else None
+
+
+def named(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+    """The workspace that the calling code names with these arguments."""
+    for name in ("workspace", "workspace_id"):
+        value = argument(function, args, kwargs, name)
+        if value and isinstance(value, str):
+            return Call(value, "argument")
+    for name in ("headers", "extra_headers"):
+        value = workspace_in_headers(argument(function, args, kwargs, name))
+        if value:
+            return Call(value, "header")
+    # A session of the calling code's own may have it among its default headers (from 1.24 on).
+    session = argument(function, args, kwargs, "session")
+    value = workspace_in_headers(getattr(session, "headers", None))
+    if value:
+        return Call(value, "header")
+    for name in ("base_address", "base_url", "url"):
+        url = argument(function, args, kwargs, name)
+        value = workspace_in_host(url)
+        if value and not _is_module_level(url):
+            return Call(value, "host", by_url=True)
+    return NO_CALL
+
+
+def with_argument(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the call, with ``value`` as ``name``."""
+    index = positions(function).get(name)
+    if name not in kwargs and index is not None and index < len(args):
+        return (*args[:index], value, *args[index + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
+# The call
+
+
+def opened(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """The call that starts here: it names a workspace, or does what its object, or the call on
+    whose behalf it is made, was told."""
+    own = named(function, args, kwargs)
+    remembered = recall(instance)
+    outer = current.get()
+    if own.by_url and outer is not NO_CALL:
+        own = NO_CALL  # the SDK's own URL: one of the calling code's was seen further out
+    naming = next((call for call in (own, remembered, outer) if call.workspace), NO_CALL)
+    return naming._replace(born=remembered.born or outer.born)
+
+
+def remember(instance: Any, call: Call) -> None:
+    """Keep what the constructor of ``instance`` was told, and the scope it was called in."""
+    born = _workspace.scope.get() or call.born
+    source = call.source if call.source in (None, "host") else "client"
+    if born is not None or call.workspace:
+        _objects[instance] = call._replace(source=source, born=born)
+
+
+def recall(instance: Any) -> Call:
+    """What ``remember`` kept of ``instance``."""
+    if instance is None or isinstance(instance, type) or not _objects:
+        return NO_CALL
+    return _objects.get(instance, NO_CALL)
+
+
+@contextmanager
+def during(call: Call, scope: Union[Scope, None, bool] = False) -> Iterator[None]:
+    """Make requests on behalf of ``call``, and in ``scope`` if one is given."""
+    outer_call, outer_scope = current.get(), _workspace.scope.get()
+    current.set(call)
+    if scope is not False:
+        _workspace.scope.set(scope)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        # Set, not reset: a coroutine may be closed in another context than it was begun in.
+        current.set(outer_call)
+        if scope is not False:
+            _workspace.scope.set(outer_scope)
+
+
+# The decision
+
+
+def scope_in_effect() -> Optional[Scope]:
+    """The scope at the call, else the one in which its object was constructed."""
+    return _workspace.scope.get() or current.get().born
+
+
+def ambient() -> tuple[Optional[str], Optional[str]]:
+    """The workspace of the current call and its source; the environment's comes last.
+
+    Raises WorkspaceError if it is the environment's and malformed.
+    """
+    call = current.get()
+    if call.workspace:
+        return call.workspace, call.source
+    scope = _workspace.scope.get() or call.born
+    if scope is not None:
+        return scope.workspace, "scope"
+    return _workspace.environment()
+
+
+def route(url: str) -> tuple[str, Optional[str]]:
+    """Where a request that names no workspace in its headers goes, and the workspace it carries.
+
+    None instead of a workspace means: as natively.
+    """
+    label = workspace_in_host(url)
+    if label is None:
+        return url, ambient()[0]
+    call = current.get()
+    if call.by_url and call.workspace == label:
+        return url, None
+    if not call.workspace and scope_in_effect() is None and _pointed_by_program(label):
+        return url, None
+    workspace = ambient()[0]
+    if workspace is None:
+        return url, None
+    return with_host_workspace(url, validate(workspace, "the workspace")), workspace
+
+
+_BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
+
+
+def _is_module_level(url: str) -> bool:
+    dashscope = sys.modules.get("dashscope")
+    return any(url is getattr(dashscope, base, None) for base in _BASES)
+
+
+def _pointed_by_program(label: str) -> bool:
+    """Whether the program has pointed the SDK's module-level base URL at this workspace's host.
+
+    Not so where the SDK itself built the host, from DASHSCOPE_WORKSPACE_ID at import (1.27 on).
+    """
+    dashscope = sys.modules.get("dashscope")
+    env = sys.modules.get("dashscope.common.env")
+    for base in _BASES:
+        url = getattr(dashscope, base, None)
+        if workspace_in_host(url) == label:
+            built = getattr(env, "_maas_host", None)
+            if url is not getattr(env, base, None) or urlsplit(url).netloc != built:
+                return True
+    return False

@@ -1,0 +1,137 @@
+"""The table of seams: every place at which the SDK is patched, and how.
+
+A row names the SDK's module, the attribute in it (``Class.*`` stands for the public methods that
+the class itself defines), the adapter, and the releases that have it: from the first, up to but not
+including the second. A new way out of the SDK is a new row.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from . import _adapters as adapt
+
+
+class Seam(NamedTuple):
+    """One row: ``attribute`` of ``module`` is put through ``adapter``."""
+
+    module: str
+    attribute: str
+    adapter: adapt.Adapter
+    since: str
+    until: Optional[str] = None
+
+
+_BASE = "dashscope.client.base_api"
+_AIGC = "dashscope.aigc."
+_AUDIO = "dashscope.audio."
+_TTS_V2 = "dashscope.audio.tts_v2.speech_synthesizer"
+_TRANSLATION = "dashscope.audio.asr.translation_recognizer"
+_DIALOG = "dashscope.multimodal.multimodal_dialog"
+_TINGWU = "dashscope.multimodal.tingwu.tingwu_realtime"
+
+SEAMS = (
+    # What sends. Request objects, HTTP and websocket:
+    Seam("dashscope.api_entities.api_request_factory", "_build_api_request", adapt.build, "1.0.0"),
+    Seam(_AUDIO + "http_tts.http_speech_synthesizer", "HttpSpeechSynthesizer._http_call",
+         adapt.fill("url"), "1.25.17"),
+    # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
+    Seam(_BASE, "requests", adapt.library, "1.0.0"),
+    Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0"),
+    Seam(_BASE, "BaseAsyncAioApi.list", adapt.fill("base_address"), "1.24.3"),
+    # public keys,
+    Seam("dashscope.api_entities.encryption", "requests", adapt.library, "1.23.7"),
+    # websockets of their own,
+    Seam(_TTS_V2, "websocket", adapt.library, "1.20.0"),
+    Seam(_AUDIO + "qwen_omni.omni_realtime", "websocket", adapt.library, "1.23.9"),
+    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "websocket", adapt.library, "1.23.9"),
+    Seam(_DIALOG, "websocket", adapt.library, "1.23.5"),
+    Seam(_TINGWU, "websocket", adapt.library, "1.24.4"),
+    # agentic RL.
+    Seam("dashscope.finetune.reinforcement.common.utils", "async_http_request",
+         adapt.send_to_service, "1.25.19"),
+    # Hosts and message bodies that name the workspace.
+    Seam("dashscope.common.env", "resolve_base_url", adapt.host, "1.27.5"),
+    Seam(_DIALOG, "MultiModalDialog._send_start_request", adapt.body("url", "workspace_id"),
+         "1.23.5"),
+    Seam(_TINGWU, "TingWuRealtime._send_start_request", adapt.body("base_address", "_workspace"),
+         "1.24.4"),
+    # Threads that send.
+    Seam(_AUDIO + "asr.recognition", "threading", adapt.library, "1.4.0"),
+    Seam(_TRANSLATION, "threading", adapt.library, "1.22.0"),
+    Seam(_TTS_V2, "threading", adapt.library, "1.20.0"),
+    Seam(_AIGC + "video_synthesis", "ThreadPoolExecutor", adapt.executor, "1.25.14"),
+    # Objects that remember what they were told, and where they were made.
+    Seam(_AUDIO + "asr.recognition", "Recognition.__init__", adapt.construct, "1.4.0"),
+    Seam(_TRANSLATION, "TranslationRecognizerRealtime.__init__", adapt.construct, "1.22.0"),
+    Seam(_TRANSLATION, "TranslationRecognizerChat.__init__", adapt.construct, "1.22.0"),
+    Seam(_AUDIO + "asr.vocabulary", "VocabularyService.__init__", adapt.construct, "1.20.10"),
+    Seam(_AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.__init__", adapt.construct,
+         "1.20.10"),
+    Seam(_TTS_V2, "SpeechSynthesizer.__init__", adapt.construct, "1.20.0"),
+    Seam(_TTS_V2, "SpeechSynthesizerObjectPool.__init__", adapt.construct, "1.25.2"),
+    Seam(_AUDIO + "qwen_omni.omni_realtime", "OmniRealtimeConversation.__init__", adapt.construct,
+         "1.23.9"),
+    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.__init__",
+         adapt.construct, "1.23.9"),
+    Seam(_DIALOG, "MultiModalDialog.__init__", adapt.construct, "1.23.5"),
+    Seam(_TINGWU, "TingWuRealtime.__init__", adapt.construct, "1.24.4"),
+    # Calls on such objects.
+    Seam(_AUDIO + "asr.recognition", "Recognition.*", adapt.call, "1.4.0"),
+    Seam(_TRANSLATION, "TranslationRecognizerRealtime.*", adapt.call, "1.22.0"),
+    Seam(_TRANSLATION, "TranslationRecognizerChat.*", adapt.call, "1.22.0"),
+    Seam(_AUDIO + "asr.vocabulary", "VocabularyService.*", adapt.call, "1.20.10"),
+    Seam(_AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.*", adapt.call, "1.20.10"),
+    Seam(_TTS_V2, "SpeechSynthesizer.*", adapt.call, "1.20.0"),
+    Seam(_TTS_V2, "SpeechSynthesizer._SpeechSynthesizer__connect", adapt.call, "1.25.2"),
+    Seam(_TTS_V2, "SpeechSynthesizerObjectPool.*", adapt.call, "1.25.2"),
+    Seam(_AUDIO + "qwen_omni.omni_realtime", "OmniRealtimeConversation.*", adapt.call, "1.23.9"),
+    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.*", adapt.call,
+         "1.23.9"),
+    Seam(_DIALOG, "MultiModalDialog.*", adapt.call, "1.23.5"),
+    Seam(_TINGWU, "TingWuRealtime.*", adapt.call, "1.24.4"),
+    # Calls that make more than one request, or make it later.
+    Seam(_BASE, "BaseAsyncApi.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "BaseAsyncAioApi.*", adapt.call, "1.24.3"),
+    Seam(_BASE, "BaseAioApi.*", adapt.call, "1.4.0"),
+    Seam(_BASE, "ListObjectMixin.*", adapt.call, "1.17.0"),
+    Seam(_BASE, "ListMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "LogMixin.*", adapt.call, "1.4.0"),
+    Seam(_BASE, "GetMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "GetStatusMixin.*", adapt.call, "1.4.0"),
+    Seam(_BASE, "DeleteMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "CreateMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "UpdateMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "PutMixin.*", adapt.call, "1.4.0"),
+    Seam(_BASE, "FileUploadMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "CancelMixin.*", adapt.call, "1.0.0"),
+    Seam(_BASE, "StreamEventMixin.*", adapt.call, "1.0.0"),
+    Seam(_AIGC + "generation", "AioGeneration.*", adapt.call, "1.19.0"),
+    Seam(_AIGC + "chat_completion", "Completions.*", adapt.call, "1.22.1"),
+    Seam(_AIGC + "chat_completion", "AioGeneration.*", adapt.call, "1.22.1"),
+    Seam(_AIGC + "multimodal_conversation", "MultiModalConversation.*", adapt.call, "1.8.0"),
+    Seam(_AIGC + "multimodal_conversation", "AioMultiModalConversation.*", adapt.call, "1.24.3"),
+    Seam(_AIGC + "image_synthesis", "ImageSynthesis.*", adapt.call, "1.1.0"),
+    Seam(_AIGC + "image_synthesis", "AioImageSynthesis.*", adapt.call, "1.24.3"),
+    Seam(_AIGC + "image_generation", "ImageGeneration.*", adapt.call, "1.25.7"),
+    Seam(_AIGC + "image_generation", "AioImageGeneration.*", adapt.call, "1.25.7"),
+    Seam(_AIGC + "video_synthesis", "VideoSynthesis.*", adapt.call, "1.21.0"),
+    Seam(_AIGC + "video_synthesis", "AioVideoSynthesis.*", adapt.call, "1.24.3"),
+    Seam("dashscope.embeddings.multimodal_embedding", "MultiModalEmbedding.*", adapt.call,
+         "1.7.0"),
+    Seam("dashscope.embeddings.multimodal_embedding", "AioMultiModalEmbedding.*", adapt.call,
+         "1.24.5"),
+    Seam("dashscope.embeddings.batch_text_embedding", "BatchTextEmbedding.*", adapt.call,
+         "1.9.0"),
+    Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", adapt.call, "1.25.22"),
+    Seam(_AUDIO + "asr.transcription", "Transcription.*", adapt.call, "1.0.0"),
+    Seam(_AUDIO + "qwen_asr.qwen_transcription", "QwenTranscription.*", adapt.call, "1.25.2"),
+    Seam(_AUDIO + "asr.asr_phrase_manager", "AsrPhraseManager.*", adapt.call, "1.13.0"),
+    Seam("dashscope.utils.oss_utils", "OssUtils.*", adapt.call, "1.13.0"),
+    Seam("dashscope.files", "Files.*", adapt.call, "1.17.0"),
+    Seam("dashscope.finetune.finetunes", "FineTunes.*", adapt.call, "1.25.19"),
+    Seam("dashscope.finetune.agentic_rl", "AgenticRL.*", adapt.call, "1.25.19"),
+    Seam("dashscope.assistants.assistants", "Assistants.*", adapt.call, "1.17.0"),
+    Seam("dashscope.threads.threads", "Threads.*", adapt.call, "1.17.0"),
+    Seam("dashscope.threads.runs.runs", "Runs.*", adapt.call, "1.17.0"),
+)

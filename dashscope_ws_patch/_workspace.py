@@ -1,0 +1,235 @@
+"""The ambient workspace: scopes, environment, validation.
+
+Knows nothing of dashscope. Everything is read at the moment it is asked for, so threads, tasks and
+a changed environment are always seen as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Callable, Optional, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The variables that name a workspace, in the order in which they are asked. The first is the one
+#: that the 2.x client reads (dashscope.v2._config), the second the one of the 1.x regional hosts
+#: (dashscope.common.env).
+VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
+
+RULE = (
+    "a workspace is 1 to 64 of the characters A-Z a-z 0-9 _ -, the first a letter or digit, "
+    "such as 'ws_QTggmeA1b2c3' or 'llm-x1y2' (the console shows it under 业务空间管理)"
+)
+
+
+class WorkspaceError(ValueError):
+    """A workspace breaks the rule ``[A-Za-z0-9][A-Za-z0-9_-]{0,63}``.
+
+    The rule is the SDK's own (``dashscope.common.env.validate_workspace_id``).
+    """
+
+
+def validate(value: object, origin: str) -> str:
+    """Return ``value`` if it is a well-formed workspace.
+
+    ``origin`` names the argument or variable that the value came from. Raises TypeError for what is
+    no string, WorkspaceError for a string that breaks the rule.
+    """
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{origin} must be a str or None, not {type(value).__name__}: {value!r}"
+        )
+    plain = value.replace("_", "a").replace("-", "a")
+    if not (0 < len(value) <= 64 and plain.isascii() and plain.isalnum() and value[0].isalnum()):
+        raise WorkspaceError(f"{origin} is {value!r}, but {RULE}")
+    return str.__str__(value)  # a subclass (an enum member, say) must not reach a header
+
+
+class Scope:
+    """One entered ``use_workspace`` or ``set_workspace``; the innermost one holds."""
+
+    __slots__ = ("workspace", "owner", "outer")
+
+    def __init__(self, workspace: Optional[str], owner: object, outer: Optional[Scope]) -> None:
+        self.workspace = workspace
+        self.owner = owner
+        self.outer = outer
+
+
+scope: ContextVar[Optional[Scope]] = ContextVar("dashscope_ws_patch.scope", default=None)
+
+#: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
+on_scope: Optional[Callable[[], None]] = None
+
+
+def _enter(workspace: Optional[str], owner: object) -> Token[Optional[Scope]]:
+    if on_scope is not None:
+        on_scope()
+    return scope.set(Scope(workspace, owner, scope.get()))
+
+
+class use_workspace:
+    """Make ``workspace`` the ambient workspace of a ``with`` block or of a function.
+
+    ``workspace`` is a workspace id (``[A-Za-z0-9][A-Za-z0-9_-]{0,63}``) or None, which means
+    "no workspace here" and hides outer scopes and the environment. Raises WorkspaceError for any
+    other string, TypeError for anything else, at once.
+
+    As a decorator it takes functions and coroutine functions; for classes, generator functions and
+    async generator functions, whose bodies run between the steps of their caller, it raises
+    TypeError: use ``with use_workspace(...)`` inside them. One object may be reused, nested in
+    itself, and shared between threads and tasks.
+    """
+
+    def __init__(self, workspace: Optional[str]) -> None:
+        if workspace is not None:
+            workspace = validate(workspace, "use_workspace(workspace)")
+        self._workspace = workspace
+
+    def __repr__(self) -> str:
+        return f"use_workspace({self._workspace!r})"
+
+    def __enter__(self) -> Optional[str]:
+        _enter(self._workspace, self)
+        return self._workspace
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        # Leave what this object entered last *in this context*: no token is kept on the object, so
+        # it can be shared; and a set_workspace() left behind inside the block goes with it.
+        entered = scope.get()
+        while entered is not None and entered.owner is not self:
+            entered = entered.outer
+        if entered is not None:
+            scope.set(entered.outer)
+
+    def __call__(self, function: F) -> F:
+        import functools
+        import inspect
+
+        if not callable(function) or inspect.isclass(function):
+            raise TypeError(f"{self!r} decorates functions, not {function!r}")
+        body = inspect.unwrap(function)
+        if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+            raise self._lazy(function)
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def in_scope(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def in_scope(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    result = function(*args, **kwargs)
+                if inspect.iscoroutine(result):  # a plain function that hides a coroutine function
+                    return self._await(result)
+                if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                    raise self._lazy(function)
+                return result
+
+        return cast("F", in_scope)
+
+    async def _await(self, coroutine: Any) -> Any:
+        with self:
+            return await coroutine
+
+    def _lazy(self, function: object) -> TypeError:
+        return TypeError(
+            f"{self!r} cannot decorate {function!r}: the body of a generator runs between the "
+            f"steps of its caller; write `with {self!r}:` inside it"
+        )
+
+
+def set_workspace(workspace: Optional[str]) -> Token[Optional[Scope]]:
+    """Make ``workspace`` ambient in this context until ``reset_workspace(token)``; for middleware.
+
+    Accepts and raises what ``use_workspace`` does.
+    """
+    if workspace is not None:
+        workspace = validate(workspace, "set_workspace(workspace)")
+    return _enter(workspace, None)
+
+
+def reset_workspace(token: Token[Optional[Scope]]) -> None:
+    """Undo the ``set_workspace`` that returned ``token``.
+
+    Raises what ``contextvars.ContextVar.reset`` does: ValueError for a token of another context,
+    RuntimeError for one that was used before.
+    """
+    scope.reset(token)
+
+
+def get_workspace() -> Optional[str]:
+    """The ambient workspace here and now: the scope's, else the environment's, else None.
+
+    Raises WorkspaceError if the environment's is malformed.
+    """
+    entered = scope.get()
+    return environment()[0] if entered is None else entered.workspace
+
+
+# os.environ.get() takes a microsecond for a variable that is not set, as long as all the rest of
+# giving a request its header; the mapping below it, whose keys are encoded, takes a thirtieth.
+_encoded = [getattr(os.environ, "encodekey", str)(name) for name in VARIABLES]
+
+
+def _raw(index: int) -> Any:
+    try:
+        return os.environ._data.get(_encoded[index])  # type: ignore[attr-defined]
+    except AttributeError:  # a program has put a mapping of its own in the place of os.environ
+        return os.environ.get(VARIABLES[index])
+
+
+Found = tuple[Optional[str], Optional[str]]
+
+# What was read last and what it meant, in one tuple: threads must never see a half-changed pair.
+_last: tuple[tuple[Any, Any], Found] = ((None, None), (None, None))
+_warned = False
+
+
+def environment() -> Found:
+    """The environment's workspace and the name of its variable, or (None, None).
+
+    Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one. Warns
+    once per process if both variables are set and differ.
+    """
+    global _last, _warned
+    raw = (_raw(0), _raw(1))
+    last = _last
+    if raw == last[0]:
+        return last[1]
+    values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
+    found: Found = (None, None)
+    for name, value in zip(VARIABLES, values):
+        if value:
+            found = (validate(value, f"the environment variable {name}"), name)
+            break
+    if all(values) and values[0] != values[1] and not _warned:
+        _warned = True
+        warn(
+            f"{VARIABLES[0]}={values[0]!r} and {VARIABLES[1]}={values[1]!r} name different "
+            f"workspaces: {VARIABLES[0]} is used; unset one of them"
+        )
+    _last = (raw, found)
+    return found
+
+
+def warn(message: str) -> None:
+    """Warn the user, also where warnings are errors: a shim must not break the program for it."""
+    import warnings
+
+    try:
+        warnings.warn(f"dashscope_ws_patch: {message}", RuntimeWarning, stacklevel=3)
+    except RuntimeWarning as error:
+        print(error, file=sys.stderr)
