@@ -152,19 +152,10 @@ class _WatchedSpec(ModuleSpec):
 
 
 def _apply(seam: Seam, module: ModuleType) -> str:
-    path, _, name = seam.attribute.rpartition(".")
-    owner: Any = module
-    for part in filter(None, path.split(".")):
-        owner = vars(owner).get(part)
-        if owner is None:
-            return _missing(seam)
-    if name == "*":
-        names = [key for key, value in vars(owner).items() if _is_public_method(key, value)]
-    else:
-        names = [name]
-    if not names or any(name not in vars(owner) for name in names):
+    targets = _targets(seam, module)
+    if not targets:
         return _missing(seam)
-    for name in names:
+    for owner, name in targets:
         original = vars(owner)[name]
         replacement = seam.adapter(original)
         setattr(owner, name, replacement)
@@ -172,6 +163,24 @@ def _apply(seam: Seam, module: ModuleType) -> str:
         if owner is module:
             _exchange(original, replacement)
     return APPLIED
+
+
+def _targets(seam: Seam, module: ModuleType) -> list[tuple[Any, str]]:
+    path, _, name = seam.attribute.rpartition(".")
+    owners: list[Any] = [module]
+    if path == "*":
+        owners = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and value.__module__ == module.__name__
+            and "client" in getattr(getattr(value.__init__, "__code__", None), "co_varnames", ())
+        ]
+    elif path:
+        owners = [vars(module)[path]] if path in vars(module) else []
+    if name == "*":
+        return [(o, key) for o in owners for key, v in vars(o).items() if _is_public_method(key, v)]
+    return [(owner, name) for owner in owners if name in vars(owner)]
 
 
 def _is_public_method(name: str, value: object) -> bool:

@@ -65,12 +65,12 @@ class _Method(wrapt.FunctionWrapper):  # type: ignore[misc]
         return self.__wrapped__.__qualname__  # by reference, as functions are pickled
 
 
-def _method(wrapper: Callable[..., Any]) -> Adapter:
+def method(wrapper: Callable[..., Any]) -> Adapter:
     """An adapter of methods, from a wrapt wrapper ``(wrapped, instance, args, kwargs)``."""
     return lambda original: _Method(original, wrapper)
 
 
-@_method
+@method
 def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A method that the calling code calls: its requests are made on behalf of this call."""
     opening = opened(wrapped, instance, args, kwargs)
@@ -97,40 +97,38 @@ async def _awaited(
         return await coroutine
 
 
-def _iterated(
-    generator: Any, call: Call, scope: Optional[_workspace.Scope]
-) -> Iterator[Any]:
-    # Generators of the SDK send their request in their first step. It runs in a context of its own,
-    # because what a generator sets is otherwise seen by the code that iterates over it.
-    def first() -> Any:
-        with during(call, scope):
-            return next(generator)
-
+def _iterated(generator: Any, call: Call, scope: Optional[_workspace.Scope]) -> Iterator[Any]:
+    # Each step runs in a context of its own, because what a generator sets is otherwise seen by the
+    # code that iterates over it.
+    context = copy_context()
+    context.run(current.set, call)
+    context.run(_workspace.scope.set, scope)
     try:
-        item = copy_context().run(first)
-    except StopIteration:
-        return
-    yield item
-    yield from generator
+        while (item := context.run(next, generator, _END)) is not _END:
+            yield item
+    finally:
+        context.run(generator.close)
+
+
+_END = object()
 
 
 async def _aiterated(
     generator: Any, call: Call, scope: Optional[_workspace.Scope]
 ) -> AsyncIterator[Any]:
     try:
-        with during(call, scope):
-            item = await generator.__anext__()
-    except StopAsyncIteration:
-        return
-    try:
-        yield item
-        async for item in generator:
+        while True:
+            with during(call, scope):
+                try:
+                    item = await generator.__anext__()
+                except StopAsyncIteration:
+                    return
             yield item
     finally:
         await generator.aclose()
 
 
-@_method
+@method
 def construct(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """A constructor: the object remembers what it was told, and the scope it was made in."""
     opening = opened(wrapped, instance, args, kwargs)
@@ -180,7 +178,7 @@ def _carry(request: Any, named_in: Optional[Mapping[str, Any]]) -> Any:
     return request
 
 
-@_method
+@method
 def send_to_service(
     wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -224,7 +222,7 @@ def _routed(function: Any, session: Any = None) -> Any:
 def fill(url_parameter: str) -> Adapter:
     """A function that builds its request from ``workspace`` and a URL of the 1.x HTTP service."""
 
-    @_method
+    @method
     def filled(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not named(wrapped, args, kwargs).workspace:
             url = argument(wrapped, args, kwargs, url_parameter)
@@ -242,7 +240,7 @@ def fill(url_parameter: str) -> Adapter:
 def body(url_attribute: str, workspace_attribute: str) -> Adapter:
     """A method that writes its object's workspace into a message: the handshake's goes there."""
 
-    @_method
+    @method
     def written(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         native = getattr(instance, workspace_attribute)
         workspace = None if native else route(getattr(instance, url_attribute))[1]
@@ -286,9 +284,9 @@ class _Library(wrapt.ObjectProxy):  # type: ignore[misc]
         return value
 
 
-_SENDING = {"get", "post", "put", "patch", "delete", "request", "ws_connect"}
+_SENDING = {"get", "post", "put", "patch", "delete", "request", "stream", "ws_connect"}
 _SENDING |= {"WebSocketApp", "create_connection"}
-_SESSIONS = {"Session", "ClientSession"}
+_SESSIONS = {"Session", "ClientSession", "AsyncClient"}
 
 
 class _Session(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -323,7 +321,7 @@ class _Thread(threading.Thread):
 
 
 def library(original: Any) -> Any:
-    """``requests``, ``aiohttp``, ``websocket`` or ``threading``, used by a module that sends.
+    """``requests``, ``aiohttp``, ``httpx``, ``websocket`` or ``threading``, in a module that sends.
 
     What it sends is routed; the threads that it starts, in which it sends, keep the scope.
     """

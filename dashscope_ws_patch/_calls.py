@@ -11,17 +11,19 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Generic, NamedTuple, Optional, TypeVar, Union
 from urllib.parse import urlsplit, urlunsplit
 
 from . import _workspace
 from ._workspace import Scope, WorkspaceError, validate
 
+Kept = TypeVar("Kept")
+
 HEADER = "X-DashScope-WorkSpace"
 _HEADER = HEADER.lower()
 
 #: A host names a workspace when it is <workspace>.<region> and this.
-_DOMAIN = ".maas.aliyuncs.com"
+DOMAIN = ".maas.aliyuncs.com"
 
 
 class Call(NamedTuple):
@@ -35,13 +37,35 @@ class Call(NamedTuple):
     by_url: bool = False
     #: The scope in which the object was constructed.
     born: Optional[Scope] = None
+    #: The workspace that the SDK found in its own sources when it made the object (2.x).
+    default: Optional[str] = None
+    #: True while the SDK builds an object of its own accord: what it passes on is not named by the
+    #: calling code, and what it asks of its own configuration is answered natively.
+    building: bool = False
 
 
 NO_CALL = Call()
 
 current: ContextVar[Call] = ContextVar("dashscope_ws_patch.call", default=NO_CALL)
 
-_objects: weakref.WeakKeyDictionary[Any, Call] = weakref.WeakKeyDictionary()
+
+class Memory(Generic[Kept]):
+    """What is kept of objects of the SDK for as long as they live, hashable or not (pydantic's
+    are not), by identity; nothing is written to the objects, which stay picklable as they were."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[weakref.ref[Any], Kept]] = {}
+
+    def keep(self, instance: Any, value: Kept) -> None:
+        key = id(instance)
+        self._kept[key] = weakref.ref(instance, lambda _: self._kept.pop(key, None)), value
+
+    def of(self, instance: Any) -> Optional[Kept]:
+        kept = self._kept.get(id(instance))
+        return kept[1] if kept is not None and kept[0]() is instance else None
+
+
+_objects: Memory[Call] = Memory()
 
 
 # What the calling code names
@@ -64,11 +88,11 @@ def workspace_in_host(url: Any) -> Optional[str]:
     """The workspace that the host of ``url`` names, or None."""
     if not isinstance(url, str):
         url = "" if url is None else str(url)
-    if _DOMAIN not in url:
+    if DOMAIN not in url:
         return None
     host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0]
-    label, dot, region = host[: -len(_DOMAIN)].partition(".")
-    if not host.endswith(_DOMAIN) or not dot or not region or "." in region or "{" in label:
+    label, dot, region = host[: -len(DOMAIN)].partition(".")
+    if not host.endswith(DOMAIN) or not dot or not region or "." in region or "{" in label:
         return None
     return label
 
@@ -128,12 +152,16 @@ def named(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ca
         value = workspace_in_headers(argument(function, args, kwargs, name))
         if value:
             return Call(value, "header")
-    # A session of the calling code's own may have it among its default headers (from 1.24 on).
-    session = argument(function, args, kwargs, "session")
-    value = workspace_in_headers(getattr(session, "headers", None))
-    if value:
-        return Call(value, "header")
-    for name in ("base_address", "base_url", "url"):
+    # A session (1.24 on) or client (2.x) of the calling code's own has defaults of its own.
+    for name in ("session", "http_client"):
+        session = argument(function, args, kwargs, name)
+        value = workspace_in_headers(getattr(session, "headers", None))
+        if value:
+            return Call(value, "header")
+        value = workspace_in_host(getattr(session, "base_url", None))
+        if value:
+            return Call(value, "host", by_url=True)
+    for name in ("base_address", "base_url", "url", "ws_url"):
         url = argument(function, args, kwargs, name)
         value = workspace_in_host(url)
         if value and not _is_module_level(url):
@@ -163,22 +191,24 @@ def opened(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     if own.by_url and outer is not NO_CALL:
         own = NO_CALL  # the SDK's own URL: one of the calling code's was seen further out
     naming = next((call for call in (own, remembered, outer) if call.workspace), NO_CALL)
-    return naming._replace(born=remembered.born or outer.born)
+    return naming._replace(
+        born=remembered.born or outer.born, default=remembered.default or outer.default
+    )
 
 
 def remember(instance: Any, call: Call) -> None:
     """Keep what the constructor of ``instance`` was told, and the scope it was called in."""
-    born = _workspace.scope.get() or call.born
     source = call.source if call.source in (None, "host") else "client"
-    if born is not None or call.workspace:
-        _objects[instance] = call._replace(source=source, born=born)
+    if not call.building:
+        call = call._replace(born=_workspace.scope.get() or call.born)
+    _objects.keep(instance, call._replace(source=source, building=False))
 
 
 def recall(instance: Any) -> Call:
-    """What ``remember`` kept of ``instance``."""
-    if instance is None or isinstance(instance, type) or not _objects:
+    """What ``remember`` kept of ``instance``, or of the client that it belongs to."""
+    if instance is None or isinstance(instance, type):
         return NO_CALL
-    return _objects.get(instance, NO_CALL)
+    return _objects.of(instance) or _objects.of(getattr(instance, "_client", None)) or NO_CALL
 
 
 @contextmanager
@@ -216,6 +246,8 @@ def ambient() -> tuple[Optional[str], Optional[str]]:
     scope = _workspace.scope.get() or call.born
     if scope is not None:
         return scope.workspace, "scope"
+    if call.default:
+        return call.default, "client"
     return _workspace.environment()
 
 

@@ -1,8 +1,9 @@
 """The table of seams: every place at which the SDK is patched, and how.
 
 A row names the SDK's module, the attribute in it (``Class.*`` stands for the public methods that
-the class itself defines), the adapter, and the releases that have it: from the first, up to but not
-including the second. A new way out of the SDK is a new row.
+the class itself defines, ``*.*`` for those of the module's classes that are made with a client), the
+adapter, and the releases that have it: from the first, up to but not including the second. A new way
+out of the SDK is a new row.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from . import _adapters as adapt
+from . import _clients as clients
 
 
 class Seam(NamedTuple):
@@ -29,6 +31,20 @@ _TTS_V2 = "dashscope.audio.tts_v2.speech_synthesizer"
 _TRANSLATION = "dashscope.audio.asr.translation_recognizer"
 _DIALOG = "dashscope.multimodal.multimodal_dialog"
 _TINGWU = "dashscope.multimodal.tingwu.tingwu_realtime"
+
+_V2 = "dashscope.v2."
+_RESOURCES = (
+    "apps", "audio.asr", "audio.customization", "audio.http_tts", "audio.phrases",
+    "audio.realtime", "audio.tts", "chat.completions", "decision", "deployments", "embeddings",
+    "files", "fine_tunes", "images", "models", "multimodal.chat", "multimodal.embeddings",
+    "reinforcement_learning", "rerank", "tingwu", "tokenization", "videos", "_jobs",
+)  # fmt: skip
+_STUDIO = "dashscope.agentstudio."
+_STUDIO_PARTS = (
+    "agents", "deployments", "environments", "files", "memory_stores", "security", "sessions",
+    "session_events", "session_resources", "session_threads", "skills", "vaults",
+    "webhook_endpoints",
+)  # fmt: skip
 
 SEAMS = (
     # What sends. Request objects, HTTP and websocket:
@@ -134,4 +150,40 @@ SEAMS = (
     Seam("dashscope.assistants.assistants", "Assistants.*", adapt.call, "1.17.0"),
     Seam("dashscope.threads.threads", "Threads.*", adapt.call, "1.17.0"),
     Seam("dashscope.threads.runs.runs", "Runs.*", adapt.call, "1.17.0"),
+    # The 2.x clients: what they have found in the SDK's own sources, as of each call,
+    Seam(_V2 + "client", "Client.__init__", clients.client, "2.0.1"),
+    Seam(_V2 + "client", "AsyncClient.__init__", clients.client, "2.0.1"),
+    Seam(_V2 + "client", "Client.with_options", clients.with_options, "2.0.1"),
+    Seam(_V2 + "client", "AsyncClient.with_options", clients.with_options, "2.0.1"),
+    Seam(_V2 + "client", "Client.agentstudio", clients.mount, "2.0.1"),
+    Seam(_V2 + "client", "AsyncClient.agentstudio", clients.mount, "2.0.1"),
+    Seam(_V2 + "client", "Client.ws_connection", adapt.call, "2.0.1"),
+    Seam(_V2 + "_config", "_legacy_fallback", clients.no_nudge, "2.0.1"),
+    # what sends,
+    Seam(_V2 + "transport.http", "SyncTransport.request", clients.transport, "2.0.1"),
+    Seam(_V2 + "transport.http", "SyncTransport.open_stream", clients.transport, "2.0.1"),
+    Seam(_V2 + "transport.http", "AsyncTransport.request", clients.transport, "2.0.1"),
+    Seam(_V2 + "transport.http", "AsyncTransport.open_stream", clients.transport, "2.0.1"),
+    Seam(_V2 + "transport.ws", "WsSession.__init__", clients.socket, "2.0.1"),
+    Seam(_V2 + "transport.ws_connection", "WsConnection.__init__", clients.socket, "2.0.1"),
+    Seam(_V2 + "transport.ws_connection", "WsConnection.open_task", clients.open_task, "2.0.1"),
+    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.__init__", clients.session, "2.0.1"),
+    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.connect", clients.connect, "2.0.1"),
+    Seam(_V2 + "resources.tingwu", "TingWuRealtime.__enter__", clients.start_message, "2.0.1"),
+    # sessions that connect later,
+    Seam(_V2 + "resources.audio.asr", "Recognition.__init__", adapt.construct, "2.0.1"),
+    Seam(_V2 + "resources.audio.tts", "SynthesisSession.__init__", adapt.construct, "2.0.1"),
+    Seam(_V2 + "resources.tingwu", "TingWuRealtime.__init__", adapt.construct, "2.0.1"),
+    # and the calls.
+    *(Seam(_V2 + "resources." + name, "*.*", adapt.call, "2.0.1") for name in _RESOURCES),
+    # agentstudio.
+    Seam(_STUDIO + "client", "Client.__init__", clients.studio, "1.26.2"),
+    Seam(_STUDIO + "client", "AsyncClient.__init__", clients.studio, "1.26.2"),
+    Seam(_STUDIO + "client", "_resolve_base_url", clients.studio_url, "1.26.2"),
+    Seam(_STUDIO + "transport", "SyncTransport.request", clients.studio_transport, "1.26.2"),
+    Seam(_STUDIO + "transport", "AsyncTransport.request", clients.studio_transport, "1.26.2"),
+    *(Seam(_STUDIO + "resources." + name, "*.*", adapt.call, "1.26.2") for name in _STUDIO_PARTS),
+    # The command line's assistant.
+    Seam("dashscope.acli.providers.tongyi", "httpx", adapt.library, "1.27.0"),
+    Seam("dashscope.acli.platforms.bailian.mcp", "httpx", adapt.library, "1.27.0"),
 )

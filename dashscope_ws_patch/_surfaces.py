@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import logging
 import os
 import sys
 import tempfile
@@ -16,7 +17,6 @@ import threading
 import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -58,6 +58,9 @@ class Drive:
         workspace = self.named.get("workspace")
         if workspace is None:
             return {}
+        # inspect would ask for __new__, which the object pool has, with *args and **kwargs.
+        if inspect.isclass(accepts):
+            accepts = accepts.__init__
         for function in _overridden(accepts):
             parameters = inspect.signature(function).parameters
             for name in ("workspace", "workspace_id"):
@@ -92,6 +95,7 @@ class Drive:
     def write(self, name: str, content: bytes) -> str:
         """The path of a new file of this drive."""
         path = Path(self._folder.name, name)
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         return str(path)
 
@@ -99,6 +103,11 @@ class Drive:
     def file(self) -> str:
         """The path of a small PNG."""
         return self.write("small.png", _PNG)
+
+    @property
+    def file_url(self) -> str:
+        """The file:// URL of the PNG, as releases before 1.20 want it in place of a path."""
+        return f"file://{self.file}"
 
     @cached_property
     def audio(self) -> str:
@@ -142,18 +151,20 @@ def surfaces() -> list[Surface]:
 def prepare(drive: Drive) -> None:
     """Give the SDK an API key and, where ``drive`` is plain, lead its base URLs to the loopback.
 
-    Host names and paths stay as they are, so ``redirect`` must be active.
+    Host names and paths stay as they are, so ``redirect`` must be active. Quiets the SDK's log.
     """
     import dashscope
 
+    surfaces()  # Imports the agentic RL modules, which copy their addresses from each other.
     dashscope.api_key = API_KEY
+    for logger in ("dashscope", "dashscope.finetune.reinforcement"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     if _has("dashscope.aigc.chat_completion:Completions"):
         # Until 1.24 the module that reads this name does not define it.
         compatible = f"https://{_HOST}/compatible-mode/v1"
         vars(dashscope).setdefault("base_compatible_api_url", compatible)
     if not drive.plain:
         return
-    surfaces()  # Imports the agentic RL modules, which copy their addresses from each other.
     for name, module in list(sys.modules.items()):
         if name == "dashscope" or name.startswith("dashscope.finetune."):
             for key, value in list(vars(module).items()):
@@ -209,11 +220,16 @@ class _Call(NamedTuple):
 
 
 #: Stand for the drive's files in the arguments of a call.
-_FILE, _AUDIO = attrgetter("file"), attrgetter("audio")
+_FILE, _FILE_URL, _AUDIO = map(attrgetter, ("file", "file_url", "audio"))
 
 
 def _call(method: str, *args: Any, **kwargs: Any) -> _Call:
     return _Call(method, args, kwargs)
+
+
+def _each(methods: str, *args: Any, **kwargs: Any) -> tuple[_Call, ...]:
+    """The same call on each of several methods."""
+    return tuple(_call(method, *args, **kwargs) for method in methods.split())
 
 
 def _on(
@@ -223,39 +239,60 @@ def _on(
     needs: tuple[str, ...] = (),
     new: Optional[dict[str, Any]] = None,
 ) -> _Row:
-    """Calls on a class ("package.module:Class"), or with ``new`` on an instance made with that.
+    """Calls on a class of dashscope ("module:Class"), or with ``new`` on an instance made with it.
 
     The release must have the first method; it may lack the others.
     """
+    path = f"dashscope{'' if target.startswith(':') else '.'}{target}"
 
     def drive_(drive: Drive) -> object:
-        owner = _find(target)
+        owner, of_object = _find(path), {}
         if new is not None:
-            owner = owner(**_fresh(new, drive), **drive.naming(owner))
+            of_object = drive.naming(owner)
+            owner = owner(**_fresh(new, drive), **of_object)
         result, failures = None, []
         for call in calls:
             method = getattr(owner, call.method, None)
             if method is None:
                 continue
             args, kwargs = _fresh(call.args, drive), _fresh(call.kwargs, drive)
+            kwargs.update({} if of_object else drive.naming(method))
             # One answer that the SDK cannot parse must not keep back the requests after it.
             try:
-                result = _result(drive, method(*args, **kwargs, **drive.naming(method)))
+                result = _result(drive, method(*args, **kwargs))
             except Exception as failure:
                 failures.append(failure)
         if failures:
             raise failures[0]
         return result
 
-    cls = target.rpartition(":")[2]
+    cls = path.rpartition(":")[2]
     name = " ".join(filter(None, (f"{cls}.{calls[0].method}" if len(calls) == 1 else cls, label)))
-    return _Row(name, (f"{target}.{calls[0].method}", *needs), drive_)
+    return _Row(name, (f"{path}.{calls[0].method}", *needs), drive_)
+
+
+#: The forms in which many calls come, with the arguments that ask for them.
+_FORMS: dict[str, dict[str, Any]] = {
+    "": {},
+    "stream": {"stream": True},
+    "websocket": {"api_protocol": "websocket"},
+    "websocket stream": {"api_protocol": "websocket", "stream": True},
+    "encrypted": {"enable_encryption": True},
+}
+
+
+def _forms(target: str, call: _Call, *forms: str, label: str = "", **more: Any) -> Iterator[_Row]:
+    """One row for ``call`` as it is, and one for each of ``forms``."""
+    for form in ("", *forms):
+        needs = ("dashscope.api_entities.encryption:Encryption",) if form == "encrypted" else ()
+        formed = call._replace(kwargs={**call.kwargs, **_FORMS[form]})
+        yield _on(target, formed, label=f"{label} {form}".strip(), needs=needs, **more)
 
 
 def _tasks(target: str, **submission: Any) -> _Row:
     """The life of an asynchronous task."""
-    known = [_call(method, "task-1") for method in ("fetch", "wait", "cancel")]
-    return _on(target, _call("async_call", **submission), *known, _call("list"), label="tasks")
+    submit, known = _call("async_call", **submission), _each("fetch wait cancel", "task-1")
+    return _on(target, submit, *known, _call("list"), label="tasks")
 
 
 def _fresh(value: Any, drive: Drive) -> Any:
@@ -286,46 +323,66 @@ async def _awaited(value: Awaitable[Any]) -> Any:
 # Surfaces that are more than calls
 
 
-def _recognition(module: str, name: str, callback: str) -> _Row:
+def _surface(path: str, label: str = "") -> Callable[[Callable[[Drive, Any], object]], _Row]:
+    """Make a row of a function that drives the class of ``path``, which it is given."""
+    module, _, name = path.partition(":")
+
+    def row(function: Callable[[Drive, Any], object]) -> _Row:
+        def drive_(drive: Drive) -> object:
+            return function(drive, _find(f"{module}:{name.partition('.')[0]}"))
+
+        return _Row(f"{name} {label}".strip(), (path,), drive_)
+
+    return row
+
+
+def _beside(cls: Any, name: str) -> Any:
+    """What the module of ``cls`` calls ``name``."""
+    return getattr(sys.modules[cls.__module__], name)
+
+
+def _recognition(path: str, callback: str) -> _Row:
     """Recognition from a thread that ``start`` creates; ``stop`` ends it and its timers."""
 
-    def drive_(drive: Drive) -> None:
-        cls, listener = _find(f"{module}:{name}"), _find(f"{module}:{callback}")()
+    @_surface(f"{path}.start")
+    def row(drive: Drive, cls: Any) -> None:
+        listener = _beside(cls, callback)()
         session = cls("paraformer-v1", listener, "wav", 16000, **drive.naming(cls))
         session.start()
         session.send_audio_frame(Path(drive.audio).read_bytes())
         session.stop()
 
-    return _Row(f"{name}.start", (f"{module}:{name}.start",), drive_)
-
-
-def _join(session: Any) -> None:
-    """Close a session that runs a websocket in a thread of its own, and see that one off."""
-    session.close()
-    session.thread.join(5)
+    return row
 
 
 _TTS_V2 = "dashscope.audio.tts_v2.speech_synthesizer"
 
 
-def _synthesis_call(drive: Drive) -> None:
-    cls = _find(f"{_TTS_V2}:SpeechSynthesizer")
-    synthesizer = cls("cosyvoice-v1", "longxiaochun", **drive.naming(cls))
-    synthesizer.call("hi")
-    _join(synthesizer)
+@_surface(f"{_TTS_V2}:SpeechSynthesizer.call", "of tts_v2")
+def _synthesis_call(drive: Drive, cls: Any) -> None:
+    cls("cosyvoice-v1", "longxiaochun", **drive.naming(cls)).call("hi")
 
 
-def _synthesis_streaming(drive: Drive) -> None:
-    cls, callback = _find(f"{_TTS_V2}:SpeechSynthesizer"), _find(f"{_TTS_V2}:ResultCallback")()
+@_surface(f"{_TTS_V2}:SpeechSynthesizer.streaming_call", "of tts_v2")
+def _synthesis_streaming(drive: Drive, cls: Any) -> None:
+    callback = _beside(cls, "ResultCallback")()
     synthesizer = cls("cosyvoice-v1", "longxiaochun", callback=callback, **drive.naming(cls))
     synthesizer.streaming_call("hi")
     synthesizer.streaming_complete()
-    _join(synthesizer)
 
 
-def _object_pool(drive: Drive) -> None:
+def _end(session: Any) -> None:
+    """Close the websocket of a session, so that the thread that reads it ends too.
+
+    WebSocketApp.close() takes the service's answer from that thread, which then sleeps on.
+    """
+    session.ws.sock.send_close()
+    session.thread.join(5)
+
+
+@_surface(f"{_TTS_V2}:SpeechSynthesizerObjectPool")
+def _object_pool(drive: Drive, cls: Any) -> None:
     """Connects in its constructor and, once a connection is too old, from its own thread."""
-    cls = _find(f"{_TTS_V2}:SpeechSynthesizerObjectPool")
     before = len(drive.loopback.requests)
     pool = cls(max_size=1, **drive.naming(cls))
     try:
@@ -335,47 +392,47 @@ def _object_pool(drive: Drive) -> None:
         synthesizer = pool.borrow_synthesizer("cosyvoice-v1", "longxiaochun")
         synthesizer.call("hi")
         pool.return_synthesizer(synthesizer)
+        _end(first)
+        _end(synthesizer)
     finally:
         pool.shutdown()
         del cls._instance  # The singleton would hand this pool, shut down, to whoever asks next.
-    _join(first)
-    _join(synthesizer)
 
 
-def _omni_realtime(drive: Drive) -> None:
-    module = importlib.import_module("dashscope.audio.qwen_omni.omni_realtime")
-    cls, callback = module.OmniRealtimeConversation, module.OmniRealtimeCallback()
+@_surface("dashscope.audio.qwen_omni.omni_realtime:OmniRealtimeConversation")
+def _omni_realtime(drive: Drive, cls: Any) -> None:
+    callback = _beside(cls, "OmniRealtimeCallback")()
     session = cls("qwen-omni", callback, url=drive.realtime_url, **drive.naming(cls))
     session.connect()
-    session.update_session([module.MultiModality.TEXT], voice="Cherry")
+    session.update_session([_beside(cls, "MultiModality").TEXT], voice="Cherry")
     session.append_audio("AAAA")
     session.commit()
-    _join(session)
+    _end(session)
 
 
-def _tts_realtime(drive: Drive) -> None:
-    module = importlib.import_module("dashscope.audio.qwen_tts_realtime.qwen_tts_realtime")
-    cls, callback = module.QwenTtsRealtime, module.QwenTtsRealtimeCallback()
+@_surface("dashscope.audio.qwen_tts_realtime.qwen_tts_realtime:QwenTtsRealtime")
+def _tts_realtime(drive: Drive, cls: Any) -> None:
+    callback = _beside(cls, "QwenTtsRealtimeCallback")()
     session = cls("qwen-tts", callback=callback, url=drive.realtime_url, **drive.naming(cls))
     session.connect()
     session.update_session(voice="Cherry")
     session.append_text("hi")
     session.finish()
-    _join(session)
+    _end(session)
 
 
-def _dialog(drive: Drive) -> None:
-    module = importlib.import_module("dashscope.multimodal.multimodal_dialog")
+@_surface("dashscope.multimodal.multimodal_dialog:MultiModalDialog")
+def _dialog(drive: Drive, cls: Any) -> None:
     kinds = importlib.import_module("dashscope.multimodal.multimodal_request_params")
+    upstream = kinds.Upstream()
+    upstream.pass_through_params = None  # 1.23 reads it without defining it.
     parameters = kinds.RequestParameters(
-        upstream=kinds.Upstream(),
+        upstream=upstream,
         downstream=kinds.Downstream(),
         client_info=kinds.ClientInfo(user_id="user", device=kinds.Device(uuid="device")),
     )
-    stopped = threading.Event()
-    callback = module.MultiModalCallback()
-    callback.on_stopped = stopped.set
-    cls = module.MultiModalDialog
+    callback, closed = _beside(cls, "MultiModalCallback")(), threading.Event()
+    callback.on_close = lambda code, reason: closed.set()
     session = cls("app-1", parameters, callback, **drive.naming(cls))
     session.start("")
     session.start_speech()
@@ -383,332 +440,236 @@ def _dialog(drive: Drive) -> None:
     session.stop_speech()
     session.request_to_respond("prompt", "hi")
     session.stop()
-    stopped.wait(5)
+    closed.wait(5)
     session.cleanup()
 
 
-def _tingwu_realtime(drive: Drive) -> None:
-    module = importlib.import_module("dashscope.multimodal.tingwu.tingwu_realtime")
-    cls, callback = module.TingWuRealtime, module.TingWuRealtimeCallback()
+@_surface("dashscope.multimodal.tingwu.tingwu_realtime:TingWuRealtime")
+def _tingwu_realtime(drive: Drive, cls: Any) -> None:
+    callback, closed = _beside(cls, "TingWuRealtimeCallback")(), threading.Event()
+    callback.on_close = lambda code, reason: closed.set()
     session = cls("tingwu", callback, app_id="app-1", **drive.naming(cls))
     session.start()
     session.send_audio_data(bytes(320))
     session.stop()
+    closed.wait(5)
     session.cleanup()
 
 
 _RL = "dashscope.finetune.agentic_rl:AgenticRL"
-_FUNCTION = "dashscope.finetune.reinforcement:AgenticRLFunctionComponent"
-_PROCESSOR = b"class Processor:\n    pass\n"
 
 
-@contextmanager
-def _rl_key() -> Iterator[None]:
-    """AgenticRL wants its key in the environment, or puts it there."""
-    before = os.environ.get("DASHSCOPE_API_KEY")
-    os.environ["DASHSCOPE_API_KEY"] = API_KEY
-    try:
-        yield
-    finally:
-        del os.environ["DASHSCOPE_API_KEY"]
-        if before is not None:
-            os.environ["DASHSCOPE_API_KEY"] = before
+def _keyed(row: _Row) -> _Row:
+    """``row`` with the API key in the environment, where alone AgenticRL looks for it."""
+
+    def drive_(drive: Drive) -> object:
+        before = os.environ.get("DASHSCOPE_API_KEY")
+        os.environ["DASHSCOPE_API_KEY"] = API_KEY
+        try:
+            return row.drive(drive)
+        finally:
+            del os.environ["DASHSCOPE_API_KEY"]
+            if before is not None:
+                os.environ["DASHSCOPE_API_KEY"] = before
+
+    return row._replace(drive=drive_)
 
 
-def _rl_tuning(drive: Drive) -> Any:
-    """A tuning whose function is still to be packed and registered, and its data uploaded."""
+def _tuning(drive: Drive, cls: Any) -> Any:
+    """An AgenticRL whose function is still to be packed and registered, and its data uploaded."""
     rl = importlib.import_module("dashscope.finetune.reinforcement")
-    folder = Path(drive.write("requirements.txt", b"requests\n")).parent / "function"
-    folder.mkdir(exist_ok=True)
-    for name, content in (("processor.py", _PROCESSOR), ("requirements.txt", b"requests\n")):
-        (folder / name).write_bytes(content)
-    code = rl.FunctionComponentModel(zipdir=str(folder), classpath="processor.py:Processor")
-    tuning = _find(_RL)(api_key=API_KEY)
+    drive.write("function/requirements.txt", b"requests")
+    path = drive.write("function/processor.py", b"class Processor: pass")
+    code = rl.FunctionComponentModel(zipdir=str(Path(path).parent), classpath="processor.Processor")
+    tuning = cls()
     tuning.tuning.functions = [rl.RolloutFunctionComponent(fcmodel=code)]
     tuning.tuning.datasets = [rl.TrainingDataset(file_name=drive.file)]
     return tuning
 
 
-def _rl_run(drive: Drive) -> None:
+@_surface(f"{_RL}.run")
+def _rl_run(drive: Drive, cls: Any) -> None:
     """Registers the function, uploads the data, submits the job."""
-    with _rl_key():
-        tuning = _rl_tuning(drive)
-        datasets = tuning.tuning.datasets
-        # Its **kwargs go to the request that submits the job.
-        named = drive.naming(_find(_RL).call)
-        drive.run(tuning.run(model="qwen-plus", training_datasets=datasets, **named))
+    tuning = _tuning(drive, cls)
+    datasets = tuning.tuning.datasets
+    # The **kwargs of run go to the request that submits the job.
+    drive.run(tuning.run(training_datasets=datasets, **drive.naming(cls.call)))
 
 
-def _rl_functions(drive: Drive) -> None:
-    """Registers the function and loads it at once, with a call to its own endpoint."""
-    with _rl_key():
-        tuning = _rl_tuning(drive)
-        drive.run(tuning.register_functions(lazy_load=False))
-        component = tuning.tuning.functions[0]
-        drive.run(component.load(warmup=True))
+@_surface(f"{_RL}.register_functions")
+def _rl_functions(drive: Drive, cls: Any) -> None:
+    """Registers the function and loads it, the second time with a call to its own endpoint."""
+    tuning = _tuning(drive, cls)
+    drive.run(tuning.register_functions(lazy_load=False))
+    drive.run(tuning.tuning.functions[0].load(warmup=True))
 
 
-def _rl_test(drive: Drive) -> None:
-    """Asks where the function runs, calls it there and reads its logs."""
-    cls = _find(_RL)
-    function = importlib.import_module("dashscope.finetune.reinforcement").FunctionType.REWARD
+@_surface(f"{_RL}.test_functions")
+def _rl_test(drive: Drive, cls: Any) -> None:
+    """Asks where the function runs, calls it there and, from 1.27, reads its logs."""
     more = {"pull_logs": True} if _has(f"{_RL}.test_functions(pull_logs)") else {}
-    with _rl_key():
-        drive.run(cls.test_functions("rw-ins-1", function, {}, api_key=API_KEY, **more))
+    reward = _beside(cls, "FunctionType").REWARD
+    drive.run(cls.test_functions("rw-ins-1", reward, {"agent_output": {}}, **more))
 
 
 # The table
 
-_TEXT = [{"role": "user", "content": "hi"}]
-_TEXT_PARTS = [{"role": "user", "content": [{"text": "hi"}]}]
-_IMAGE_URL = "https://example.com/small.png"
-_IMAGE = [{"role": "user", "content": [{"image": _IMAGE_URL}, {"text": "hi"}]}]
-_LOCAL_IMAGE = [{"role": "user", "content": [{"image": _FILE}, {"text": "hi"}]}]
-_LOCAL_ITEM = [{"image": _FILE, "factor": 1}]
-
-_ENCRYPTION = ("dashscope.api_entities.encryption:Encryption",)
 _UPLOADS = ("dashscope.utils.oss_utils:OssUtils",)
-
-_GENERATION = "dashscope.aigc.generation:Generation"
-_AIO_GENERATION = "dashscope.aigc.generation:AioGeneration"
-_COMPLETIONS = "dashscope.aigc.chat_completion:Completions"
-_CONVERSATION = "dashscope.aigc.conversation:Conversation"
-_APPLICATION = "dashscope.app.application:Application"
-_MULTIMODAL = "dashscope.aigc.multimodal_conversation:MultiModalConversation"
-_AIO_MULTIMODAL = "dashscope.aigc.multimodal_conversation:AioMultiModalConversation"
-_EMBEDDING = "dashscope.embeddings.multimodal_embedding:MultiModalEmbedding"
-_AIO_EMBEDDING = "dashscope.embeddings.multimodal_embedding:AioMultiModalEmbedding"
-_IMAGES = "dashscope.aigc.image_synthesis:ImageSynthesis"
-_AIO_IMAGES = "dashscope.aigc.image_synthesis:AioImageSynthesis"
-_IMAGE_GENERATION = "dashscope.aigc.image_generation:ImageGeneration"
-_AIO_IMAGE_GENERATION = "dashscope.aigc.image_generation:AioImageGeneration"
-_VIDEO = "dashscope.aigc.video_synthesis:VideoSynthesis"
-_AIO_VIDEO = "dashscope.aigc.video_synthesis:AioVideoSynthesis"
-_TRANSCRIPTION = "dashscope.audio.asr.transcription:Transcription"
-_QWEN_TRANSCRIPTION = "dashscope.audio.qwen_asr.qwen_transcription:QwenTranscription"
-_RECOGNITION = "dashscope.audio.asr.recognition"
-_TRANSLATION = "dashscope.audio.asr.translation_recognizer"
-_HTTP_TTS = "dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer"
-_QWEN_TTS = "dashscope.audio.qwen_tts.speech_synthesizer:SpeechSynthesizer"
-_ASSISTANTS = "dashscope.assistants.assistants:Assistants"
-_RUNS = "dashscope.threads.runs.runs:Runs"
-
-_OF_THREAD = {"thread_id": "thread-1"}
-_OF_RUN = {"thread_id": "thread-1", "run_id": "run-1"}
-_OUTPUTS = [{"tool_call_id": "call-1", "output": "hi"}]
+_SOUND = {"model": "paraformer-v1", "callback": None, "format": "wav", "sample_rate": 16000}
+_WAV, _PNG_URL = "https://example.com/small.wav", "https://example.com/small.png"
 _VOCABULARY = [{"text": "hi", "weight": 4}]
+_THREAD = {"thread_id": "thread-1"}
+_OUTPUTS = {"tool_outputs": [{"tool_call_id": "call-1", "output": "hi"}], **_THREAD}
 
-# Old names of the same service, each with the methods and arguments of its time.
-_FILE_CALLS = (
+
+def _says(*content: Any) -> list[dict[str, Any]]:
+    """The messages of a chat: text, or parts with media."""
+    return [{"role": "user", "content": content[0] if content == ("hi",) else list(content)}]
+
+
+# The asynchronous twin of a class comes later and is called alike.
+
+
+def _embedding(target: str) -> Iterator[_Row]:
+    model = "multimodal-embedding-v1"
+    yield _on(target, _call("call", model, [{"text": "hi", "factor": 1}]))
+    local = _call("call", model, [{"image": _FILE_URL, "factor": 1}])
+    yield _on(target, local, label="local file", needs=_UPLOADS)
+
+
+def _conversation(target: str) -> Iterator[_Row]:
+    yield from _forms(target, _call("call", "qwen-vl-plus", _says({"image": _PNG_URL})), "stream")
+    local = _call("call", "qwen-vl-plus", _says({"image": _FILE_URL}, {"text": "hi"}))
+    yield _on(target, local, label="local file", needs=_UPLOADS)
+
+
+def _images(target: str) -> Iterator[_Row]:
+    yield _on(target, _call("call", "wanx-v1", "hi"))
+    yield _on(target, _call("sync_call", "wanx-v1", "hi"))
+    local = _call("call", "wanx-v1", "hi", ref_img=_FILE_URL)
+    yield _on(target, local, label="local file", needs=(f"dashscope.{target}.call(ref_img)",))
+    yield _tasks(target, model="wanx-v1", prompt="hi")
+
+
+def _image_generation(target: str) -> Iterator[_Row]:
+    messages = _says({"text": "hi"})
+    yield from _forms(target, _call("call", "wan2.6-image", messages=messages), "stream")
+    local = _call("call", "wan2.6-image", messages=_says({"image": _FILE_URL}, {"text": "hi"}))
+    yield _on(target, local, label="local file")
+    yield _tasks(target, model="wan2.6-t2i", messages=messages)
+
+
+def _video(target: str) -> Iterator[_Row]:
+    yield _on(target, _call("call", "wanx2.1-t2v-turbo", "hi"))
+    local = _call("call", "wanx2.1-i2v-turbo", "hi", img_url=_FILE_URL)
+    yield _on(target, local, label="local file")
+    yield _tasks(target, model="wanx2.1-t2v-turbo", prompt="hi")
+
+
+# A service under its old and new names, each with the methods of its time.
+
+_FILES = (
     _call("upload", _FILE, purpose="inference"),
     _call("list"),
-    _call("get", "file-1"),
-    _call("delete", "file-1"),
+    *_each("get delete", "file-1"),
 )
-_MODEL_CALLS = (_call("list"), _call("get", "qwen-turbo"))
-_FINE_TUNE_CALLS = (
+_MODELS = (_call("list"), _call("get", "qwen-turbo"))
+_FINE_TUNES = (
     _call("call", "qwen-turbo", ["file-1"]),
-    _call("cancel", "job-1"),
     _call("list"),
-    _call("get", "job-1"),
-    _call("delete", "job-1"),
-    _call("stream_events", "job-1"),
-    _call("logs", "job-1"),
-    _call("wait", "job-1"),
+    *_each("get cancel delete stream_events logs wait", "job-1"),
 )
-_DEPLOYMENT_CALLS = (
-    _call("list"),
+_DEPLOYMENTS = (
     _call("call", "qwen-turbo", 1),
-    _call("get", "deployment-1"),
-    _call("delete", "deployment-1"),
+    _call("list"),
+    *_each("get delete stream_events", "deployment-1"),
     _call("update", "deployment-1", "v2"),
     _call("scale", "deployment-1", 2),
+    _call("put", "deployment-1", {"capacity": 2}),
 )
 
 _TABLE: dict[str, tuple[_Row, ...]] = {
     "text": (
-        _on(_GENERATION, _call("call", "qwen-turbo", "hi")),
-        _on(_GENERATION, _call("call", "qwen-turbo", "hi", stream=True), label="stream"),
-        _on(
-            _GENERATION,
-            _call("call", "qwen-turbo", "hi", api_protocol="websocket"),
-            label="websocket",
+        *_forms(
+            "aigc.generation:Generation",
+            _call("call", "qwen-turbo", "hi"),
+            *("stream", "websocket", "websocket stream", "encrypted"),
+        ),
+        *_forms(
+            "aigc.generation:AioGeneration",
+            _call("call", "qwen-turbo", "hi"),
+            *("stream", "websocket", "encrypted"),
+        ),
+        *_forms(
+            "aigc.chat_completion:Completions",
+            _call("create", model="qwen-plus", messages=_says("hi")),
+            "stream",
         ),
         _on(
-            _GENERATION,
-            _call("call", "qwen-turbo", "hi", api_protocol="websocket", stream=True),
-            label="websocket stream",
-        ),
-        _on(
-            _GENERATION,
-            _call("call", "qwen-turbo", "hi", enable_encryption=True),
-            label="encrypted",
-            needs=_ENCRYPTION,
-        ),
-        _on(_AIO_GENERATION, _call("call", "qwen-turbo", "hi")),
-        _on(_AIO_GENERATION, _call("call", "qwen-turbo", "hi", stream=True), label="stream"),
-        _on(
-            _AIO_GENERATION,
-            _call("call", "qwen-turbo", "hi", api_protocol="websocket"),
-            label="websocket",
-        ),
-        _on(
-            _AIO_GENERATION,
-            _call("call", "qwen-turbo", "hi", enable_encryption=True),
-            label="encrypted",
-            needs=_ENCRYPTION,
-        ),
-        _on(_COMPLETIONS, _call("create", model="qwen-plus", messages=_TEXT)),
-        _on(
-            _COMPLETIONS,
-            _call("create", model="qwen-plus", messages=_TEXT, stream=True),
-            label="stream",
-        ),
-        _on(
-            "dashscope.aigc.chat_completion:AioGeneration",
+            "aigc.chat_completion:AioGeneration",
             _call("call", "qwen-plus", "hi"),
             label="of chat_completion",
         ),
-        _on(_CONVERSATION, _call("call", "qwen-turbo", "hi"), new={}),
-        _on(
-            _CONVERSATION,
-            _call("call", "qwen-turbo", "hi", auto_history=True, stream=True),
-            label="stream",
-            new={},
+        *_forms(
+            "aigc.conversation:Conversation", _call("call", "qwen-turbo", "hi"), "stream", new={}
         ),
         _on(
-            "dashscope.aigc.code_generation:CodeGeneration",
-            _call("call", "tongyi-lingma-v1", scene="custom", message=_TEXT),
+            "aigc.code_generation:CodeGeneration",
+            _call("call", "tongyi-lingma-v1", scene="custom", message=_says("hi")),
         ),
         _on(
-            "dashscope.nlp.understanding:Understanding",
+            "nlp.understanding:Understanding",
             _call("call", "opennlu-v1", sentence="hi", labels="greeting"),
         ),
-        _on("dashscope.tokenizers:Tokenization", _call("call", "qwen-turbo", messages=_TEXT)),
-        _on(_APPLICATION, _call("call", "app-1", "hi")),
-        _on(_APPLICATION, _call("call", "app-1", "hi", stream=True), label="stream"),
-        _on("dashscope.rerank.text_rerank:TextReRank", _call("call", "gte-rerank", "hi", ["hi"])),
-        _on(
-            "dashscope.rerank.text_rerank:AioTextReRank", _call("call", "gte-rerank", "hi", ["hi"])
-        ),
+        _on("tokenizers:Tokenization", _call("call", "qwen-turbo", messages=_says("hi"))),
+        *_forms("app.application:Application", _call("call", "app-1", "hi"), "stream"),
+        _on("rerank.text_rerank:TextReRank", _call("call", "gte-rerank", "hi", ["hi"])),
+        _on("rerank.text_rerank:AioTextReRank", _call("call", "gte-rerank", "hi", ["hi"])),
     ),
     "embeddings": (
+        _on("embeddings.text_embedding:TextEmbedding", _call("call", "text-embedding-v1", ["hi"])),
         _on(
-            "dashscope.embeddings.text_embedding:TextEmbedding",
-            _call("call", "text-embedding-v1", ["hi"]),
-        ),
-        _on(
-            "dashscope.embeddings.batch_text_embedding:BatchTextEmbedding",
-            _call("call", "text-embedding-async-v1", url="https://example.com/text.txt"),
+            "embeddings.batch_text_embedding:BatchTextEmbedding",
+            _call("call", "text-embedding-async-v1", url="https://example.com/small.txt"),
         ),
         _tasks(
-            "dashscope.embeddings.batch_text_embedding:BatchTextEmbedding",
+            "embeddings.batch_text_embedding:BatchTextEmbedding",
             model="text-embedding-async-v1",
-            url="https://example.com/text.txt",
+            url="https://example.com/small.txt",
         ),
-        _on(_EMBEDDING, _call("call", "multimodal-embedding-v1", [{"text": "hi", "factor": 1}])),
-        _on(
-            _EMBEDDING,
-            _call("call", "multimodal-embedding-v1", _LOCAL_ITEM),
-            label="local file",
-            needs=_UPLOADS,
-        ),
-        _on(
-            _AIO_EMBEDDING,
-            _call("call", "multimodal-embedding-v1", [{"text": "hi", "factor": 1}]),
-        ),
-        _on(
-            _AIO_EMBEDDING,
-            _call("call", "multimodal-embedding-v1", _LOCAL_ITEM),
-            label="local file",
-        ),
+        *_embedding("embeddings.multimodal_embedding:MultiModalEmbedding"),
+        *_embedding("embeddings.multimodal_embedding:AioMultiModalEmbedding"),
     ),
     "vision": (
-        _on(_MULTIMODAL, _call("call", "qwen-vl-plus", _IMAGE)),
-        _on(_MULTIMODAL, _call("call", "qwen-vl-plus", _IMAGE, stream=True), label="stream"),
-        _on(
-            _MULTIMODAL,
-            _call("call", "qwen-vl-plus", _LOCAL_IMAGE),
-            label="local file",
-            needs=_UPLOADS,
-        ),
-        _on(_AIO_MULTIMODAL, _call("call", "qwen-vl-plus", _IMAGE)),
-        _on(_AIO_MULTIMODAL, _call("call", "qwen-vl-plus", _IMAGE, stream=True), label="stream"),
-        _on(
-            _AIO_MULTIMODAL, _call("call", "qwen-vl-plus", _LOCAL_IMAGE), label="local file"
-        ),
-        _on(_IMAGES, _call("call", "wanx-v1", "hi")),
-        _on(_IMAGES, _call("sync_call", "wanx-v1", "hi")),
-        _on(
-            _IMAGES,
-            _call("call", "wanx-v1", "hi", ref_img=_FILE),
-            label="local file",
-            needs=(f"{_IMAGES}.call(ref_img)",),
-        ),
-        _tasks(_IMAGES, model="wanx-v1", prompt="hi"),
-        _on(_AIO_IMAGES, _call("call", "wanx-v1", "hi")),
-        _on(_AIO_IMAGES, _call("sync_call", "wanx-v1", "hi")),
-        _on(_AIO_IMAGES, _call("call", "wanx-v1", "hi", ref_img=_FILE), label="local file"),
-        _tasks(_AIO_IMAGES, model="wanx-v1", prompt="hi"),
-        _on(_IMAGE_GENERATION, _call("call", "wan2.6-t2i", messages=_TEXT_PARTS)),
-        _on(
-            _IMAGE_GENERATION,
-            _call("call", "wan2.6-image", messages=_TEXT_PARTS, stream=True),
-            label="stream",
-        ),
-        _on(
-            _IMAGE_GENERATION,
-            _call("call", "wan2.6-image", messages=_LOCAL_IMAGE),
-            label="local file",
-        ),
-        _tasks(_IMAGE_GENERATION, model="wan2.6-t2i", messages=_TEXT_PARTS),
-        _on(_AIO_IMAGE_GENERATION, _call("call", "wan2.6-t2i", messages=_TEXT_PARTS)),
-        _on(
-            _AIO_IMAGE_GENERATION,
-            _call("call", "wan2.6-image", messages=_TEXT_PARTS, stream=True),
-            label="stream",
-        ),
-        _on(
-            _AIO_IMAGE_GENERATION,
-            _call("call", "wan2.6-image", messages=_LOCAL_IMAGE),
-            label="local file",
-        ),
-        _tasks(_AIO_IMAGE_GENERATION, model="wan2.6-t2i", messages=_TEXT_PARTS),
-        _on(_VIDEO, _call("call", "wanx2.1-t2v-turbo", "hi")),
-        _on(_VIDEO, _call("call", "wanx2.1-i2v-turbo", "hi", img_url=_FILE), label="local file"),
-        _tasks(_VIDEO, model="wanx2.1-t2v-turbo", prompt="hi"),
-        _on(_AIO_VIDEO, _call("call", "wanx2.1-t2v-turbo", "hi")),
-        _on(
-            _AIO_VIDEO, _call("call", "wanx2.1-i2v-turbo", "hi", img_url=_FILE), label="local file"
-        ),
-        _tasks(_AIO_VIDEO, model="wanx2.1-t2v-turbo", prompt="hi"),
+        *_conversation("aigc.multimodal_conversation:MultiModalConversation"),
+        *_conversation("aigc.multimodal_conversation:AioMultiModalConversation"),
+        *_images("aigc.image_synthesis:ImageSynthesis"),
+        *_images("aigc.image_synthesis:AioImageSynthesis"),
+        *_image_generation("aigc.image_generation:ImageGeneration"),
+        *_image_generation("aigc.image_generation:AioImageGeneration"),
+        *_video("aigc.video_synthesis:VideoSynthesis"),
+        *_video("aigc.video_synthesis:AioVideoSynthesis"),
     ),
     "audio": (
-        _on(_TRANSCRIPTION, _call("call", "paraformer-v1", ["https://example.com/small.wav"])),
-        _tasks(
-            _TRANSCRIPTION, model="paraformer-v1", file_urls=["https://example.com/small.wav"]
-        ),
-        _on(_QWEN_TRANSCRIPTION, _call("call", "qwen3-asr", "https://example.com/small.wav")),
-        _tasks(
-            _QWEN_TRANSCRIPTION, model="qwen3-asr", file_url="https://example.com/small.wav"
-        ),
+        _on("audio.asr.transcription:Transcription", _call("call", "paraformer-v1", [_WAV])),
+        _tasks("audio.asr.transcription:Transcription", model="paraformer-v1", file_urls=[_WAV]),
+        _on("audio.qwen_asr.qwen_transcription:QwenTranscription", _call("call", "asr", _WAV)),
+        _tasks("audio.qwen_asr.qwen_transcription:QwenTranscription", model="asr", file_url=_WAV),
+        _on("audio.asr.recognition:Recognition", _call("call", _AUDIO), new=_SOUND),
+        _recognition("dashscope.audio.asr.recognition:Recognition", "RecognitionCallback"),
         _on(
-            f"{_RECOGNITION}:Recognition",
+            "audio.asr.translation_recognizer:TranslationRecognizerRealtime",
             _call("call", _AUDIO),
-            new={"model": "paraformer-v1", "callback": None, "format": "wav", "sample_rate": 16000},
+            new=_SOUND,
         ),
-        _recognition(_RECOGNITION, "Recognition", "RecognitionCallback"),
+        *(
+            _recognition(
+                f"dashscope.audio.asr.translation_recognizer:{cls}", "TranslationRecognizerCallback"
+            )
+            for cls in ("TranslationRecognizerRealtime", "TranslationRecognizerChat")
+        ),
         _on(
-            f"{_TRANSLATION}:TranslationRecognizerRealtime",
-            _call("call", _AUDIO),
-            new={"model": "gummy-v1", "callback": None, "format": "wav", "sample_rate": 16000},
-        ),
-        _recognition(
-            _TRANSLATION, "TranslationRecognizerRealtime", "TranslationRecognizerCallback"
-        ),
-        _recognition(_TRANSLATION, "TranslationRecognizerChat", "TranslationRecognizerCallback"),
-        _on(
-            "dashscope.audio.asr.vocabulary:VocabularyService",
+            "audio.asr.vocabulary:VocabularyService",
             _call("create_vocabulary", "paraformer-v2", "prefix", _VOCABULARY),
             _call("list_vocabularies"),
             _call("query_vocabulary", "vocabulary-1"),
@@ -717,7 +678,7 @@ _TABLE: dict[str, tuple[_Row, ...]] = {
             new={},
         ),
         _on(
-            "dashscope.audio.asr.asr_phrase_manager:AsrPhraseManager",
+            "audio.asr.asr_phrase_manager:AsrPhraseManager",
             _call("create_phrases", "paraformer-v1", {"hi": 90}),
             _call("update_phrases", "paraformer-v1", "phrase-1", {"hi": 90}),
             _call("query_phrases", "phrase-1"),
@@ -725,179 +686,136 @@ _TABLE: dict[str, tuple[_Row, ...]] = {
             _call("delete_phrases", "phrase-1"),
         ),
         _on(
-            "dashscope.audio.tts.speech_synthesizer:SpeechSynthesizer",
+            "audio.tts.speech_synthesizer:SpeechSynthesizer",
             _call("call", "sambert-zhichu-v1", "hi"),
             label="of tts",
         ),
-        _Row(
-            "SpeechSynthesizer.call of tts_v2",
-            (f"{_TTS_V2}:SpeechSynthesizer.call",),
-            _synthesis_call,
-        ),
-        _Row(
-            "SpeechSynthesizer.streaming_call of tts_v2",
-            (f"{_TTS_V2}:SpeechSynthesizer.streaming_call",),
-            _synthesis_streaming,
-        ),
-        _Row(
-            "SpeechSynthesizerObjectPool",
-            (f"{_TTS_V2}:SpeechSynthesizerObjectPool",),
-            _object_pool,
-        ),
+        _synthesis_call,
+        _synthesis_streaming,
+        _object_pool,
         _on(
-            "dashscope.audio.tts_v2.enrollment:VoiceEnrollmentService",
-            _call("create_voice", "cosyvoice-v1", "prefix", "https://example.com/small.wav"),
+            "audio.tts_v2.enrollment:VoiceEnrollmentService",
+            _call("create_voice", "cosyvoice-v1", "prefix", _WAV),
             _call("list_voices"),
             _call("query_voice", "voice-1"),
-            _call("update_voice", "voice-1", "https://example.com/small.wav"),
+            _call("update_voice", "voice-1", _WAV),
             _call("delete_voice", "voice-1"),
             new={},
         ),
-        _on(_HTTP_TTS, _call("call", "cosyvoice-v3-flash", "hi", "longxiaochun")),
-        _on(
-            _HTTP_TTS,
-            _call("call", "cosyvoice-v3-flash", "hi", "longxiaochun", stream=True),
-            label="stream",
+        *_forms(
+            "audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer",
+            _call("call", "cosyvoice-v3-flash", "hi", "longxiaochun"),
+            "stream",
         ),
-        _on(_QWEN_TTS, _call("call", "qwen-tts", "hi", voice="Cherry"), label="of qwen_tts"),
-        _on(
-            _QWEN_TTS,
-            _call("call", "qwen-tts", "hi", voice="Cherry", stream=True),
-            label="of qwen_tts stream",
+        *_forms(
+            "audio.qwen_tts.speech_synthesizer:SpeechSynthesizer",
+            _call("call", "qwen-tts", "hi", voice="Cherry"),
+            "stream",
+            label="of qwen_tts",
         ),
-        _Row(
-            "QwenTtsRealtime",
-            ("dashscope.audio.qwen_tts_realtime.qwen_tts_realtime:QwenTtsRealtime",),
-            _tts_realtime,
-        ),
-        _Row(
-            "OmniRealtimeConversation",
-            ("dashscope.audio.qwen_omni.omni_realtime:OmniRealtimeConversation",),
-            _omni_realtime,
-        ),
+        _tts_realtime,
+        _omni_realtime,
     ),
     "dialog": (
-        _Row(
-            "MultiModalDialog",
-            ("dashscope.multimodal.multimodal_dialog:MultiModalDialog",),
-            _dialog,
-        ),
-        _on(
-            "dashscope.multimodal.tingwu.tingwu:TingWu",
-            _call("call", "tingwu", {"fileUrl": "https://example.com/small.wav"}, base_address=None),
-        ),
-        _Row(
-            "TingWuRealtime",
-            ("dashscope.multimodal.tingwu.tingwu_realtime:TingWuRealtime",),
-            _tingwu_realtime,
-        ),
+        _dialog,
+        _on("multimodal.tingwu.tingwu:TingWu", _call("call", "tingwu", {"fileUrl": _WAV})),
+        _tingwu_realtime,
     ),
     "management": (
-        _on("dashscope.files:Files", *_FILE_CALLS),
-        _on("dashscope.file:File", *_FILE_CALLS),
-        _on("dashscope.models:Models", *_MODEL_CALLS),
-        _on("dashscope.model:Model", *_MODEL_CALLS),
-        _on("dashscope:FineTunes", *_FINE_TUNE_CALLS),
-        _on("dashscope.finetune:FineTune", *_FINE_TUNE_CALLS),
-        _on("dashscope:Deployments", *_DEPLOYMENT_CALLS),
-        _on("dashscope.deployment:Deployment", *_DEPLOYMENT_CALLS),
+        _on("files:Files", *_FILES),
+        _on("file:File", *_FILES),
+        _on("models:Models", *_MODELS),
+        _on("model:Model", *_MODELS),
+        _on("models:Model", *_MODELS, label="of models"),
+        _on(":FineTunes", *_FINE_TUNES),
+        _on("finetune:FineTune", *_FINE_TUNES),
+        _on(":Deployments", *_DEPLOYMENTS),
+        _on("deployment:Deployment", *_DEPLOYMENTS),
         _on(
-            _RL,
+            "finetune.agentic_rl:AgenticRL",
             _call("list"),
-            _call("get", "job-1"),
-            _call("logs", "job-1"),
-            _call("cancel", "job-1"),
-            _call("delete", "job-1"),
+            *_each("get logs cancel delete", "job-1"),
         ),
-        _Row("AgenticRL.run", (f"{_RL}.run",), _rl_run),
-        _Row("AgenticRL.register_functions", (f"{_RL}.register_functions",), _rl_functions),
-        _Row("AgenticRL.test_functions", (f"{_RL}.test_functions",), _rl_test),
-        _on(
-            _RL,
-            _call("query_function_instance_logs", "rw-ins-1", api_key=API_KEY),
-            _call("query_all_function_instance_logs", "rw-ins-1", api_key=API_KEY),
-            _call("delete_function_instance", "rw-ins-1", api_key=API_KEY),
-            label="function instances",
+        *map(_keyed, (_rl_run, _rl_functions, _rl_test)),
+        _keyed(
+            _on(
+                "finetune.agentic_rl:AgenticRL",
+                *_each("query_function_instance_logs delete_function_instance", "rw-ins-1"),
+                _call("query_all_function_instance_logs", "rw-ins-1"),
+                label="function instances",
+            )
         ),
+        _on("finetune.reinforcement:AgenticRLFunctionComponent", _call("query", "rw-ins-1")),
+        _on("finetune.reinforcement:Datasets", _call("upload_datasets", [_FILE], [_FILE])),
         _on(
-            "dashscope.utils.oss_utils:OssUtils",
+            "utils.oss_utils:OssUtils",
             _call("get_upload_certificate", "qwen-vl-plus"),
             _call("upload", "qwen-vl-plus", _FILE),
         ),
+        _on("utils:oss_utils", _call("upload_file", "qwen-vl-plus", _FILE_URL, API_KEY)),
     ),
     "assistants": (
         _on(
-            _ASSISTANTS,
-            _call("create", model="qwen-plus"),
-            _call("call", model="qwen-plus"),
+            "assistants.assistants:Assistants",
+            *_each("create call", model="qwen-plus"),
             _call("list"),
-            _call("retrieve", "assistant-1"),
-            _call("get", "assistant-1"),
             _call("update", "assistant-1", name="helper"),
-            _call("delete", "assistant-1"),
+            *_each("retrieve get cancel delete", "assistant-1"),
         ),
         _on(
-            "dashscope.assistants.files:Files",
-            _call("create", "assistant-1", file_id="file-1"),
-            _call("call", "assistant-1", file_id="file-1"),
+            "assistants.files:Files",
+            *_each("create call", "assistant-1", file_id="file-1"),
             _call("list", "assistant-1"),
-            _call("retrieve", "file-1", assistant_id="assistant-1"),
-            _call("get", "file-1", assistant_id="assistant-1"),
-            _call("delete", "file-1", assistant_id="assistant-1"),
+            *_each("retrieve get delete", "file-1", assistant_id="assistant-1"),
             label="of assistants",
         ),
         _on(
-            "dashscope.threads.threads:Threads",
-            _call("create"),
-            _call("call"),
-            _call("retrieve", "thread-1"),
-            _call("get", "thread-1"),
+            "threads.threads:Threads",
+            *_each("create call"),
             _call("update", "thread-1", metadata={"key": "value"}),
-            _call("delete", "thread-1"),
+            *_each("retrieve get delete", "thread-1"),
             _call("create_and_run", assistant_id="assistant-1"),
         ),
         _on(
-            "dashscope.threads.messages.messages:Messages",
-            _call("create", "thread-1", content="hi"),
-            _call("call", "thread-1", content="hi"),
+            "threads.messages.messages:Messages",
+            *_each("create call", "thread-1", content="hi"),
             _call("list", "thread-1"),
-            _call("retrieve", "message-1", **_OF_THREAD),
-            _call("get", "message-1", **_OF_THREAD),
-            _call("update", "message-1", metadata={"key": "value"}, **_OF_THREAD),
+            _call("update", "message-1", metadata={"key": "value"}, **_THREAD),
+            *_each("retrieve get", "message-1", **_THREAD),
         ),
         _on(
-            "dashscope.threads.messages.files:Files",
-            _call("list", "message-1", **_OF_THREAD),
-            _call("retrieve", "file-1", message_id="message-1", **_OF_THREAD),
-            _call("get", "file-1", message_id="message-1", **_OF_THREAD),
+            "threads.messages.files:Files",
+            _call("list", "message-1", **_THREAD),
+            *_each("retrieve get", "file-1", message_id="message-1", **_THREAD),
             label="of messages",
         ),
         _on(
-            _RUNS,
-            _call("create", "thread-1", assistant_id="assistant-1"),
-            _call("call", "thread-1", assistant_id="assistant-1"),
+            "threads.runs.runs:Runs",
+            *_each("create call", "thread-1", assistant_id="assistant-1"),
             _call("create_thread_and_run", assistant_id="assistant-1"),
             _call("list", "thread-1"),
-            _call("retrieve", "run-1", **_OF_THREAD),
-            _call("get", "run-1", **_OF_THREAD),
-            _call("wait", "run-1", **_OF_THREAD),
-            _call("submit_tool_outputs", "run-1", tool_outputs=_OUTPUTS, **_OF_THREAD),
-            _call("update", "run-1", metadata={"key": "value"}, **_OF_THREAD),
-            _call("cancel", "run-1", **_OF_THREAD),
+            _call("submit_tool_outputs", "run-1", **_OUTPUTS),
+            _call("update", "run-1", metadata={"key": "value"}, **_THREAD),
+            *_each("retrieve get wait cancel", "run-1", **_THREAD),
         ),
         _on(
-            _RUNS,
+            "threads.runs.runs:Runs",
             _call("create", "thread-1", assistant_id="assistant-1", stream=True),
             _call("create_thread_and_run", assistant_id="assistant-1", stream=True),
-            _call("submit_tool_outputs", "run-1", tool_outputs=_OUTPUTS, stream=True, **_OF_THREAD),
+            _call("submit_tool_outputs", "run-1", stream=True, **_OUTPUTS),
             label="stream",
-            needs=(f"{_RUNS}.create(stream)",),
+            needs=("dashscope.threads.runs.runs:Runs.create(stream)",),
         ),
         _on(
-            "dashscope.threads.runs.steps:Steps",
-            _call("list", "run-1", **_OF_THREAD),
-            _call("retrieve", "step-1", **_OF_RUN),
-            _call("get", "step-1", **_OF_RUN),
+            "threads.runs.steps:Steps",
+            _call("list", "run-1", **_THREAD),
+            _call("retrieve", "step-1", run_id="run-1", **_THREAD),
+        ),
+        # Until 1.25 it raises TypeError before it sends; agentstudio came with 1.26.
+        _on(
+            "threads.runs.steps:Steps",
+            _call("get", "step-1", run_id="run-1", **_THREAD),
+            needs=("dashscope.agentstudio:Client",),
         ),
     ),
-}  # fmt: skip
+}

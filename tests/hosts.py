@@ -6,6 +6,7 @@ name lead to a ``Loopback``, with certificates that every HTTP client of the SDK
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import functools
@@ -53,10 +54,10 @@ def trusting() -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def ca_file() -> str:
     """The path of the certificate that vouches for all the others; one per process."""
-    path = Path(_directory().name) / "ca.pem"
+    path = _directory() / "ca.pem"
     path.write_bytes(_authority().cert_pem.bytes())
     return str(path)
 
@@ -74,11 +75,11 @@ def server_context() -> ssl.SSLContext:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    context.sni_callback = choose  # type: ignore[assignment]
+    context.sni_callback = choose
     return context
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _context(name: str) -> ssl.SSLContext:
     authority = x509.load_pem_x509_certificate(_authority().cert_pem.bytes())
     signer = serialization.load_pem_private_key(_authority().private_key_pem.bytes(), None)
@@ -98,7 +99,7 @@ def _context(name: str) -> ssl.SSLContext:
         )
         .sign(signer, hashes.SHA256())
     )
-    path = Path(_directory().name) / f"{certificate.serial_number}.pem"
+    path = _directory() / f"{certificate.serial_number}.pem"
     key = _key().private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -110,19 +111,21 @@ def _context(name: str) -> ssl.SSLContext:
     return context
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _authority() -> trustme.CA:
     return trustme.CA()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-@functools.lru_cache(maxsize=None)
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="loopback-")  # kept, for it goes with its object
+@functools.cache
+def _directory() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="loopback-")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
 
 
 def _aiohttp_default() -> ssl.SSLContext:

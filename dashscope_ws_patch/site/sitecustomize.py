@@ -1,45 +1,71 @@
 """Start-up: wait for the first import of dashscope, then load dashscope_ws_patch.
 
-Python runs this file at every start because of its name: from this folder on sys.path, or from the
-copy that ``install`` makes (``uninstall`` removes it). It imports only what is loaded by then, and
-leaves nothing but a finder behind: the ``sitecustomize`` further along sys.path, if there is one,
-takes its place.
+Python runs this file at every start because of its name: from this folder, put on sys.path, or from
+the copy that ``install`` makes (``uninstall`` removes it). It imports nothing that is not loaded by
+then, not even ``__future__``, and leaves only its finder behind: ``sitecustomize`` is the one that
+lies further along sys.path or, without one, is not found.
 """
 
-import os
 import sys
 from _frozen_importlib import ModuleSpec, module_from_spec
-from _frozen_importlib_external import PathFinder
 
 
-def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
-    """Find nothing; for dashscope, load the package first, then ask the other finders."""
+def find_spec(name: str, *_: object) -> "ModuleSpec | None":
+    """Let the package in before dashscope is looked for; have nothing to do with other modules."""
     if name != "dashscope":
         return None
-    # A new list: an import in another thread that walks the old one must not miss a finder.
+    # A new list: a thread that walks the old one for an import of its own must not miss a finder.
     sys.meta_path = [finder for finder in sys.meta_path if finder is not this]
+    import os.path
+    from contextlib import suppress
+    from importlib.util import find_spec
+
     try:
         import dashscope_ws_patch  # noqa: F401
     except Exception as error:
-        # A copy may outlive the package, which pip has removed; beside the package none can.
-        beside = os.path.exists(os.path.join(folder, "..", "_activation.py"))
-        if sys.stderr and (beside or getattr(error, "name", None) != "dashscope_ws_patch"):
-            sys.stderr.write(f"dashscope_ws_patch: not active, {error!r}\n")
-    import importlib.util
+        # A copy may outlive the package: pip removes only what pip has written.
+        beside = os.path.exists(os.path.join(folder, os.pardir, "_activation.py"))
+        if beside or getattr(error, "name", None) != "dashscope_ws_patch":
+            with suppress(Exception):
+                sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
+    return find_spec(name)
 
-    return importlib.util.find_spec(name)
+
+def neighbour() -> "ModuleSpec | None":
+    """Find the sitecustomize that Python would have run without this one."""
+    from _frozen_importlib_external import PathFinder
+    from _imp import extension_suffixes
+    from os import F_OK, access
+
+    # The folder itself may stand there twice, if PYTHONPATH and a .pth file name it.
+    rest = sys.path[sys.path.index(folder) :] if folder in sys.path else []
+    rest = [entry for entry in rest if entry != folder]
+    # Python's own search lists each folder, which takes more than all the rest of this file.
+    names = [f"/{__name__}{suffix}" for suffix in ("", ".py", ".pyc", *extension_suffixes())]
+    for entry in rest:
+        archive = access(entry, F_OK) and not access(f"{entry}/", F_OK)
+        if archive or any(access(entry + name, F_OK) for name in names):
+            return PathFinder.find_spec(__name__, rest)
+    return None
 
 
+def switched_off() -> bool:
+    """Say whether the environment variable DASHSCOPE_WS_PATCH does, as the package reads it."""
+    from os import environ
+
+    return environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in ("0", "off", "false", "no")
+
+
+# No module but sys is kept in a global: it would live on into the interpreter's exit, and take
+# longer to clear there than all this takes to run.
 this = sys.modules[__name__]
-folder = os.path.dirname(__file__)
-if os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() not in ("0", "off", "false", "no"):
-    sys.meta_path.insert(0, this)  # type: ignore[arg-type]
+folder = __file__[: -len("/sitecustomize.py")]
+if not switched_off():
+    sys.meta_path.insert(0, this)
 
-# The folder stands twice on sys.path if both PYTHONPATH and a .pth file name it.
-rest = sys.path[sys.path.index(folder) :] if folder in sys.path else []
-neighbour = PathFinder.find_spec(__name__, [entry for entry in rest if entry != folder])
-if neighbour is None:
-    raise ModuleNotFoundError(f"No module named {__name__!r}", name=__name__)  # as without us
-module = sys.modules[__name__] = module_from_spec(neighbour)
-if neighbour.loader is not None:
-    neighbour.loader.exec_module(module)
+spec = neighbour()
+if spec is None:
+    raise ModuleNotFoundError(f"No module named {__name__!r}", name=__name__)
+module = sys.modules[__name__] = module_from_spec(spec)
+if spec.loader is not None:
+    spec.loader.exec_module(module)

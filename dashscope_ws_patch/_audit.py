@@ -1,0 +1,326 @@
+"""The egress audit: reads the SDK's source and finds every place that opens a connection.
+
+Each must be behind a seam of the table, or be listed below as foreign, with the reason why what it
+sends carries no workspace. It tells of a way out that a new release of the SDK adds.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from . import _adapters as adapt
+from ._activation import SDK
+from ._seams import SEAMS
+
+SEAM, FOREIGN, OPEN, UNKNOWN = "seam", "foreign", "open", "unknown"
+
+
+class Egress(NamedTuple):
+    """A place in the SDK that opens a connection."""
+
+    #: ``module:Class.method``, or ``module`` alone for what stands outside functions.
+    place: str
+    #: What it uses, such as ``requests.Session``.
+    way: str
+    line: int
+    #: "seam", "foreign", "open" or "unknown".
+    state: str
+    #: The seam, or the reason.
+    why: str
+
+
+_RL = "dashscope.finetune.reinforcement."
+
+# Ways out: the names of a library that open a connection; none where any use of it may.
+_VERBS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
+
+OPENERS: dict[str, set[str]] = {
+    "aiohttp": {"ClientSession", "request"},
+    "anthropic": set(),
+    "asyncio": {"create_subprocess_exec", "create_subprocess_shell", "open_connection"},
+    "duckduckgo_search": set(),
+    "ftplib": set(),
+    "http.client": {"HTTPConnection", "HTTPSConnection"},
+    "httpx": _VERBS | {"AsyncClient", "AsyncHTTPTransport", "Client", "HTTPTransport", "stream"},
+    "openai": set(),
+    "opentelemetry.exporter": set(),
+    "os": {"popen", "system"},  # a program that is started may talk to the network
+    "playwright": set(),
+    "requests": _VERBS | {"Session", "session"},
+    "smtplib": set(),
+    "socket": {"create_connection", "socket"},
+    "subprocess": {"Popen", "call", "check_call", "check_output", "getoutput", "run"},
+    "urllib.request": set(),
+    "urllib3": set(),
+    "websocket": {"WebSocket", "WebSocketApp", "create_connection"},
+    "xmlrpc": set(),
+}
+
+# The SDK's own: what opens their connections is covered where they are used.
+OWN_OPENERS = {
+    "dashscope.api_entities.aio_session": {"get_shared_aio_session"},
+    "dashscope.api_entities.aiohttp_request": {"AioHttpRequest"},
+    "dashscope.api_entities.http_request": {
+        "HttpRequest",
+        "_create_shared_sync_session",
+        "_get_shared_sync_session",
+    },
+    "dashscope.api_entities.sync_http_request": {"HttpRequest"},  # 1.0.4 to 1.3
+    "dashscope.api_entities.websocket_request": {"WebSocketRequest"},
+    "dashscope.common.aio_session_manager": {"AioSessionManager"},  # 1.25.10 to 1.25.24
+    "dashscope.common.session_manager": {"SessionManager"},
+}
+
+# Ways out that lead elsewhere than to the service: patterns of place and way, and the reason.
+ELSEWHERE = (
+    ("dashscope.utils.*:OssUtils.upload", "requests.Session", "object storage"),
+    (_RL + "common.utils:_sync_upload_to_oss", "requests.put", "object storage, by a signed URL"),
+    (_RL + "component.observability.tracing:*", "opentelemetry.*", "the user's trace collector"),
+    ("dashscope.acli.*", "*subprocess*", "programs on the user's machine"),
+    ("dashscope.acli.cli.handlers_config:*", "os.system", "the user's editor"),
+    ("dashscope.acli.extensions:build_http_tool.*", "httpx.AsyncClient", "the user's HTTP tools"),
+    ("dashscope.acli.skills.store:*", "urllib.request.urlopen", "the stores of skills"),
+    ("dashscope.acli.tools.browser:*", "playwright.*", "web pages"),
+    ("dashscope.acli.tools.web_search:*", "duckduckgo_search.*", "a search engine"),
+)
+
+# Places that wait for their rows in the table, as patterns.
+WAITING = (
+    "dashscope.acli.platforms.bailian.mcp:*",
+    "dashscope.acli.providers.*",
+    "dashscope.agentstudio.transport:*",
+    "dashscope.v2.*",
+)
+
+# What else the SDK imports from outside the standard library. Any other import is a way out until
+# somebody has looked at it.
+HARMLESS = {
+    "PIL", "attr", "certifi", "cryptography", "cv2", "fastapi", "httpx_sse", "numpy",
+    "prompt_toolkit", "pydantic", "rich", "sounddevice", "tenacity", "textual", "tiktoken", "tomli",
+    "tomllib", "typer", "typing_extensions", "uvicorn", "yaml",
+}  # fmt: skip
+
+
+def audit(folder: Optional[Path] = None) -> list[Egress]:
+    """Every way out of the SDK whose package lies in ``folder``, or of the installed SDK.
+
+    Nothing of it is imported. Raises ModuleNotFoundError where no SDK is installed.
+    """
+    if folder is None:
+        spec = find_spec(SDK)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(f"no module named {SDK!r}", name=SDK)
+        folder = Path(spec.submodule_search_locations[0])
+    modules = {module.name: module for module in _modules(folder)}
+    found: dict[tuple[str, str], Egress] = {}
+    for module in modules.values():
+        for node, scope in module.nodes:
+            place = f"{module.name}:{'.'.join(scope)}" if scope else module.name
+            for way, seen_as in _ways_out(node, scope, module, modules):
+                state, why = _verdict(place, way, seen_as)
+                line = getattr(node, "lineno", 0)
+                found.setdefault((place, way), Egress(place, way, line, state, why))
+    return list(found.values())
+
+
+def summary(found: list[Egress]) -> str:
+    """One line: how many ways out there are, in which states, and where the unknown ones are."""
+    states = [egress.state for egress in found]
+    text = f"{len(found)} ways out of the SDK"
+    for state, meaning in (
+        (SEAM, "behind seams"),
+        (FOREIGN, "not to the service"),
+        (OPEN, "not covered yet"),
+        (UNKNOWN, "unknown"),
+    ):
+        if state in states:
+            text += f", {states.count(state)} {meaning}"
+    unknown = [f"{egress.place} ({egress.way})" for egress in found if egress.state == UNKNOWN]
+    return text + (": " + ", ".join(unknown) if unknown else "")
+
+
+# The verdict
+
+
+# They tell on whose behalf requests are made, but put no workspace into any themselves.
+_CALLS = (adapt.call, adapt.construct)
+# What the stand-in for a library puts the workspace into.
+_ROUTED = adapt._SENDING | adapt._SESSIONS
+
+
+def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
+    """State and reason; ``seen_as`` is the name, global in its module, of the library used."""
+    module, _, function = place.partition(":")
+    for owner, names in OWN_OPENERS.items():
+        if module == owner and any(_within(function, name) for name in names):
+            return SEAM, "by its users"
+    for seam in SEAMS:
+        if seam.module != module:
+            continue
+        if seam.adapter is adapt.library:
+            covers = seam.attribute == seen_as and way.rpartition(".")[2] in _ROUTED
+        else:
+            covers = seam.adapter not in _CALLS and _within(function, seam.attribute)
+        if covers:
+            return SEAM, f"{seam.module}.{seam.attribute}"
+    for places, ways, reason in ELSEWHERE:
+        if fnmatchcase(place, places) and fnmatchcase(way, ways):
+            return FOREIGN, reason
+    if any(fnmatchcase(place, places) for places in WAITING):
+        return OPEN, "waits for its row"
+    return UNKNOWN, ""
+
+
+def _within(name: str, outer: str) -> bool:
+    return name == outer or name.startswith(outer + ".")
+
+
+# The source
+
+
+_Scope = tuple[str, ...]
+
+
+class _Module(NamedTuple):
+    name: str
+    nodes: list[tuple[ast.AST, _Scope]]
+    #: What its imports bind, by scope: (("Class", "method"), "Session") -> ["requests.Session"].
+    imports: dict[tuple[_Scope, str], list[str]]
+
+    def bound_in(self, scope: _Scope, name: str) -> Optional[_Scope]:
+        """The scope, from ``scope`` outwards, whose imports bind ``name``."""
+        for depth in range(len(scope), -1, -1):
+            if (scope[:depth], name) in self.imports:
+                return scope[:depth]
+        return None
+
+
+def _modules(folder: Path) -> Iterator[_Module]:
+    for path in sorted(folder.rglob("*.py")):
+        package = (SDK, *path.relative_to(folder).parent.parts)
+        if package[1:2] == ("examples",):  # programs that use the SDK
+            continue
+        try:
+            tree = ast.parse(path.read_bytes(), str(path))
+        except SyntaxError:  # this Python cannot import it either
+            continue
+        nodes = list(_evaluated(tree))
+        imports: dict[tuple[_Scope, str], list[str]] = {}
+        for node, scope in nodes:
+            for name, target in _bindings(node, package):
+                imports.setdefault((scope, name), []).append(target)
+        name = package if path.stem == "__init__" else (*package, path.stem)
+        yield _Module(".".join(name), nodes, imports)
+
+
+def _evaluated(node: ast.AST, scope: _Scope = ()) -> Iterator[tuple[ast.AST, _Scope]]:
+    """The nodes below ``node``, and the scopes they stand in, without those that are but types."""
+    yield node, scope
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        scope = (*scope, node.name)
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "type"):  # the last is that of an except clause
+            continue
+        if field == "value" and _name(node):  # a.b of a.b.c
+            continue
+        if field == "args" and isinstance(node, ast.Call):
+            if _name(node.func) == "isinstance":
+                value = value[:1]
+            elif _name(node):
+                value = value[2:]
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _evaluated(child, scope)
+
+
+def _name(node: ast.AST) -> str:
+    """``a.b.c`` of a name or of attributes of a name, got with getattr() or without, else ""."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        owner, attribute = _name(node.value), node.attr
+    elif (
+        isinstance(node, ast.Call)
+        and _name(node.func) in ("getattr", "hasattr")
+        and isinstance(node.args[1], ast.Constant)
+    ):
+        owner, attribute = _name(node.args[0]), node.args[1].value
+    else:
+        return ""
+    return f"{owner}.{attribute}" if owner else ""
+
+
+def _bindings(node: ast.AST, package: _Scope) -> Iterator[tuple[str, str]]:
+    """The names that an import statement binds, "*" for all of a module, and what they stand for."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            yield (alias.asname, alias.name) if alias.asname else (top, top)
+    elif isinstance(node, ast.ImportFrom):
+        above = package[: len(package) + 1 - node.level] if node.level else ()
+        origin = ".".join((*above, node.module) if node.module else above)
+        for alias in node.names:
+            star = alias.name == "*"
+            yield alias.asname or alias.name, origin if star else f"{origin}.{alias.name}"
+
+
+def _ways_out(
+    node: ast.AST, scope: _Scope, module: _Module, modules: dict[str, _Module]
+) -> Iterator[tuple[str, str]]:
+    """The ways out that ``node`` uses, each with the global name through which it does."""
+    for _, target in _bindings(node, tuple(module.name.split("."))):
+        top = target.partition(".")[0]
+        if _STANDARD and top not in _STANDARD and top not in _LOOKED_AT:
+            yield f"import {top}", ""
+    if isinstance(node, ast.Call) and _name(node.func).endswith(("import_module", "__import__")):
+        for argument in node.args:
+            if isinstance(argument, ast.Constant) and _opens(str(argument.value)):
+                yield str(argument.value), ""
+    first, dot, rest = _name(node).partition(".")
+    if first and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+        where = module.bound_in(scope, first)
+        if where is None:
+            targets = [f"{origin}.{first}" for origin in module.imports.get(((), "*"), ())]
+        else:
+            targets = module.imports[where, first]
+        for target in targets:
+            way = _followed(target + dot + rest, modules)
+            if _opens(way):
+                yield way, first if where == () else ""
+
+
+def _followed(name: str, modules: dict[str, _Module]) -> str:
+    """``name`` where it is defined, if modules of the SDK pass it on to each other."""
+    for _ in range(9):
+        module, found, rest = name, "", ""
+        while module not in modules and "." in module:
+            module, _, last = module.rpartition(".")
+            found, rest = last, f".{found}{rest}" if found else ""
+        if module not in modules or not found:
+            return name
+        imports = modules[module].imports
+        target = imports.get(((), found)) or [
+            f"{origin}.{found}" for origin in imports.get(((), "*"), ())
+        ]
+        if not target or target[0] + rest == name:
+            return name
+        name = target[0] + rest
+    return name
+
+
+def _opens(name: str) -> bool:
+    for library, names in (*OPENERS.items(), *OWN_OPENERS.items()):
+        if _within(name, library):
+            parts = name[len(library) + 1 :].split(".")
+            return not names or parts == [""] or not names.isdisjoint(parts)
+    return False
+
+
+_STANDARD: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())  # 3.10 on
+_LOOKED_AT = {name.partition(".")[0] for name in OPENERS} | HARMLESS | {SDK}

@@ -1,0 +1,94 @@
+"""The command line: reads the arguments and hands over to the module of the subcommand.
+
+Bad arguments, and whatever a subcommand refuses, end in one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Sequence
+from typing import NoReturn, Optional
+
+from . import __version__, _install
+from ._workspace import WorkspaceError
+
+PROGRAM = "dashscope-ws-patch"
+
+#: The subcommands and what each does, in the order of the help.
+COMMANDS = {
+    "doctor": "drive every surface of the SDK against a local service, and show the header",
+    "explain": "say what an error of the service means and what to do about it",
+    "run": "run a command with each Python process below it activated",
+    "sitedir": "print the folder that activates each Python that has it on PYTHONPATH",
+    "install": "activate this environment for good",
+    "uninstall": "undo install",
+    "status": "say what activates this interpreter, and which workspace it sends",
+}
+
+#: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
+MODULES = {"doctor": "._doctor", "explain": "._denied"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the command line ``arguments`` (default: the process's own); return the exit status."""
+    parser = _Parser(
+        prog=PROGRAM,
+        allow_abbrev=False,
+        usage="%(prog)s [-h] [--version] command ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Each request of the dashscope SDK carries its workspace.",
+        epilog="commands:\n" + "".join(f"  {name:10}{what}\n" for name, what in COMMANDS.items()),
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    outer = parser.parse_args(arguments)
+    name: str = outer.command
+
+    parser = _Parser(prog=f"{PROGRAM} {name}", allow_abbrev=False, description=COMMANDS[name])
+    module = importlib.import_module(MODULES[name], __package__) if name in MODULES else None
+    (module.add_arguments if module else _add_arguments)(parser)
+    namespace = parser.parse_args(outer.arguments)
+    try:
+        status: int = module.main(namespace) if module else _perform(name, namespace)
+    except (_install.Refusal, WorkspaceError) as error:
+        parser.error(str(error))
+    return status
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    name = parser.prog.rpartition(" ")[2]
+    if name == "run":
+        parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--] command ..."
+        parser.add_argument("-w", "--workspace", help="the value for DASHSCOPE_WORKSPACE")
+        # The nargs of argparse's own subcommands: REMAINDER would take -w for the command.
+        parser.add_argument("command", nargs=argparse.PARSER, help="the command and its arguments")
+    elif name in ("install", "uninstall"):
+        parser.add_argument(
+            "--system", action="store_true", help="also where this is no virtual environment"
+        )
+    elif name == "status":
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _perform(name: str, namespace: argparse.Namespace) -> int:
+    if name == "run":
+        command: list[str] = namespace.command
+        return _install.run(command[command[0] == "--" :], namespace.workspace)
+    if name == "status":
+        status = _install.status()
+        print(json.dumps(status.__dict__) if namespace.json else status)
+        return 0 if status.active else 1
+    if name == "sitedir":
+        print(_install.SITEDIR)
+    else:
+        change = _install.install if name == "install" else _install.uninstall
+        print("\n".join(change(system=namespace.system)))
+    return 0

@@ -1,0 +1,357 @@
+"""The adapters of the 2.x clients and of agentstudio, which settle the workspace when they are built.
+
+A client that was not told a workspace keeps the SDK's own findings and asks again at each call: its
+configuration answers with the workspace, and the hosts, that hold there and then.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+import wrapt
+
+from . import _workspace
+from ._adapters import method
+from ._calls import (
+    DOMAIN,
+    HEADER,
+    NO_CALL,
+    Memory,
+    ambient,
+    argument,
+    current,
+    during,
+    opened,
+    recall,
+    remember,
+    require_host_label,
+    scope_in_effect,
+    with_argument,
+    with_host_workspace,
+    workspace_in_headers,
+    workspace_in_host,
+)
+
+_CONFIG = "dashscope.v2._config"
+
+#: The configuration of each transport whose client was not told a workspace.
+_configs: Memory[Any] = Memory()
+
+#: The workspace of the handshake of each shared websocket connection, and whether it was warned of.
+_handshakes: Memory[Optional[str]] = Memory()
+_warned: Memory[bool] = Memory()
+
+#: The region of each realtime session at a default endpoint.
+_regions: Memory[str] = Memory()
+
+
+# 2.x: clients and their configuration
+
+
+@method
+def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The constructor of ``Client`` and ``AsyncClient``."""
+    outer = current.get()
+    call = outer if outer.building else opened(wrapped, instance, args, kwargs)
+    born = call.born if outer.building else _workspace.scope.get()
+    with during(call._replace(born=born, building=True)):
+        wrapped(*args, **kwargs)
+        config = instance._config
+        remember(instance, current.get()._replace(default=config.workspace))
+    if not call.workspace:
+        object.__setattr__(config, "__class__", _ambient(type(config)))
+        object.__setattr__(config, "born", born)
+        _configs.keep(instance._transport, config)
+
+
+@method
+def with_options(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``with_options``, which passes on what the client has found as if it had been told."""
+    call = opened(wrapped, instance, args, kwargs)
+    with during(call._replace(born=_workspace.scope.get() or call.born, building=True)):
+        return wrapped(*args, **kwargs)
+
+
+def mount(original: Any) -> Any:
+    """The property ``Client.agentstudio``, which builds a client from the client's findings."""
+
+    @functools.wraps(original.fget)
+    def mounted(self: Any) -> Any:
+        with during(recall(self)._replace(building=True)):
+            return original.fget(self)
+
+    return property(mounted, original.fset, original.fdel, original.__doc__)
+
+
+def _scope(config: Any) -> Optional[_workspace.Scope]:
+    return scope_in_effect() or config.born  # type: ignore[no-any-return]
+
+
+def _native(config: Any) -> bool:
+    call = current.get()
+    return bool(call.workspace) or call.building
+
+
+def _get_workspace(config: Any) -> Optional[str]:
+    found: Optional[str] = config.__dict__["workspace"]
+    if _native(config):
+        return found
+    scope = _scope(config)
+    if scope is not None:
+        return scope.workspace
+    return found or _workspace.environment()[0]
+
+
+def _get_url(config: Any, name: str) -> Optional[str]:
+    url: Optional[str] = config.__dict__[name]
+    if url is None or _native(config):
+        return url
+    workspace, scope = _get_workspace(config), _scope(config)
+    if config.__dict__["configured_base_url"] is None:
+        if workspace == config.__dict__["workspace"]:
+            return url
+        return _default_gateway(url, workspace, config.region)
+    if scope is not None and workspace is not None and workspace_in_host(url):
+        return with_host_workspace(url, workspace)
+    return url
+
+
+def _default_gateway(url: str, workspace: Optional[str], region: str) -> str:
+    """``url`` of a default endpoint, moved to where the SDK would have put it for ``workspace``."""
+    if workspace is None:
+        host = urlsplit(sys.modules[_CONFIG].LEGACY_GATEWAY_HOSTS[region]).netloc
+    else:
+        require_host_label(workspace)
+        host = f"{workspace}.{region}{DOMAIN}"
+    return urlsplit(url)._replace(netloc=host).geturl()
+
+
+@functools.lru_cache(maxsize=None)
+def _ambient(plain: type) -> type:
+    """The class of configurations that answer for here and now; an instance equals a plain one."""
+
+    def answering(name: str, getter: Any) -> property:
+        # dataclasses' __init__ and replace() set fields; a property without a setter forbids that.
+        return property(getter, lambda config, value: config.__dict__.__setitem__(name, value))
+
+    def plainly(config: Any, protocol: Any) -> Any:
+        fields = {name: config.__dict__[name] for name in plain.__dataclass_fields__}  # type: ignore[attr-defined]
+        return functools.partial(plain, **fields), ()
+
+    names = ("base_url", "protocol_base_url", "configured_base_url")
+    urls = {name: answering(name, functools.partial(_get_url, name=name)) for name in names}
+    return type(
+        plain.__name__,
+        (plain,),
+        {
+            "__module__": plain.__module__,
+            "__doc__": plain.__doc__,
+            "__reduce_ex__": plainly,
+            "born": None,
+            "workspace": answering("workspace", _get_workspace),
+            **urls,
+        },
+    )
+
+
+@method
+def no_nudge(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``_legacy_fallback``, which warns that no workspace is known: not where one is."""
+    try:
+        known = ambient()[0]
+    except _workspace.WorkspaceError:  # raised again by the first request
+        known = None
+    return argument(wrapped, args, kwargs, "host") if known else wrapped(*args, **kwargs)
+
+
+@method
+def transport(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A transport's ``request`` or ``open_stream``: the client's defaults, as of here and now."""
+    config = _configs.of(instance)
+    if (
+        config is None
+        or current.get().workspace
+        or argument(wrapped, args, kwargs, "workspace")
+        or workspace_in_headers(argument(wrapped, args, kwargs, "headers"))
+    ):
+        return wrapped(*args, **kwargs)
+    workspace = config.workspace
+    native, here = config.__dict__["base_url"], config.base_url
+    if (
+        here != native
+        and argument(wrapped, args, kwargs, "base_url") is None
+        and "://" not in argument(wrapped, args, kwargs, "path")
+        # A connection pool of the calling code's own may have a base URL of its own.
+        and str(instance.http_client.base_url).rstrip("/") == native.rstrip("/")
+    ):
+        args, kwargs = with_argument(wrapped, args, kwargs, "base_url", here)
+    sent = workspace_in_headers(instance.http_client.headers)
+    if workspace is None and sent:
+        return wrapped.__func__(_Unnamed(instance), *args, **kwargs)
+    if workspace != sent:
+        args, kwargs = with_argument(wrapped, args, kwargs, "workspace", workspace)
+    return wrapped(*args, **kwargs)
+
+
+class _Unnamed(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A transport without the workspace header that its connection pool has by default."""
+
+    @property
+    def _client(self) -> Any:
+        return _UnnamedPool(self.__wrapped__._client)
+
+
+class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
+    # httpx adds a client's default headers to each request, and has no way to leave one out.
+    def build_request(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.__wrapped__.build_request(*args, **kwargs)
+        del request.headers[HEADER]
+        return request
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__.send(self.build_request(*args, **kwargs))
+
+
+# 2.x: websockets
+
+
+def _handshake(url: Optional[str], native: Optional[str]) -> tuple[Optional[str], Optional[str]]:
+    """The configured URL (None: a default endpoint) and the workspace of a handshake, from what the
+    SDK has found."""
+    call, scope = current.get(), scope_in_effect()
+    if call.workspace:
+        return url, native or (None if call.by_url else call.workspace)
+    if scope is not None:
+        if scope.workspace is not None and workspace_in_host(url):
+            url = with_host_workspace(url or "", scope.workspace)
+        return url, scope.workspace
+    return url, native if native or workspace_in_host(url) else ambient()[0]
+
+
+@method
+def socket(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The constructor of ``WsSession`` or ``WsConnection``, which connects."""
+    call = current.get()
+    if call is NO_CALL:  # the calling code builds it, not a client
+        call = opened(wrapped, instance, args, kwargs)
+    carried = workspace_in_headers(kwargs.get("headers"))
+    with during(call):
+        if not carried:
+            configured = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
+            url, carried = _handshake(configured, kwargs.get("workspace"))
+            if carried is not None and url is None:
+                require_host_label(carried)
+            kwargs = {**kwargs, "url": url, "workspace": carried}
+        wrapped(*args, **kwargs)
+    _handshakes.keep(instance, carried)
+
+
+@method
+def open_task(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
+    scope = _workspace.scope.get()
+    carried = _handshakes.of(instance)
+    if scope is not None and scope.workspace != carried and not _warned.of(instance):
+        _warned.keep(instance, True)
+        _workspace.warn(
+            f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
+            f"that was opened for {carried!r} and keeps it: open a connection for each workspace"
+        )
+    return wrapped(*args, **kwargs)
+
+
+@method
+def session(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The constructor of ``RealtimeSession``, which settles on a URL and headers."""
+    opening = opened(wrapped, instance, args, kwargs)
+    with during(opening):
+        wrapped(*args, **kwargs)
+    remember(instance, opening)
+    if not argument(wrapped, args, kwargs, "ws_url"):
+        _regions.keep(instance, argument(wrapped, args, kwargs, "client").config.region)
+
+
+@method
+def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``RealtimeSession.connect``: what the constructor has settled on, as of here and now."""
+    with during(opened(wrapped, instance, args, kwargs)):
+        native = workspace_in_headers(instance._headers)
+        region = _regions.of(instance)
+        url, workspace = _handshake(None if region else instance._url, native)
+        if workspace != native:
+            others = {k: v for k, v in instance._headers.items() if k.lower() != HEADER.lower()}
+            instance._headers = {**others, HEADER: workspace} if workspace else others
+            instance._url = url or _default_gateway(instance._url, workspace, region or "")
+        return wrapped(*args, **kwargs)
+
+
+@method
+def start_message(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """``TingWuRealtime.__enter__``, which sends a message that may name the workspace."""
+    with during(opened(wrapped, instance, args, kwargs)):
+        if not current.get().workspace:
+            kept = instance._session_kwargs
+            configured = kept["url"] or sys.modules[_CONFIG].settings.websocket_base_url
+            workspace = _handshake(configured, kept["workspace"])[1]
+            if instance._connection is not None:
+                workspace = _handshakes.of(instance._connection)
+            if workspace is not None:
+                instance._start_input = {**instance._start_input, "workspace_id": workspace}
+        return wrapped(*args, **kwargs)
+
+
+# agentstudio
+
+
+@method
+def studio(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The constructor of agentstudio's ``Client`` and ``AsyncClient``."""
+    outer = current.get()
+    call = outer if outer.building else opened(wrapped, instance, args, kwargs)
+    born = call.born if outer.building else _workspace.scope.get()
+    with during(call._replace(born=born, building=True)):
+        wrapped(*args, **kwargs)
+        kept = current.get()._replace(default=instance.transport.workspace or call.default)
+    remember(instance, kept)
+    remember(instance.transport, kept)
+
+
+def studio_url(original: Any) -> Any:
+    """agentstudio's ``_resolve_base_url``, which refuses to do without a workspace."""
+
+    @functools.wraps(original)
+    def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
+        if not explicit_url and not workspace:
+            workspace = ambient()[0]
+        return original(explicit_url, workspace, region)
+
+    return _resolve_base_url
+
+
+@method
+def studio_transport(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """agentstudio's ``request``, which natively names the workspace in its host alone."""
+    path = argument(wrapped, args, kwargs, "path")
+    url = instance._absolute_url(path)
+    extra = argument(wrapped, args, kwargs, "extra_headers")
+    elsewhere = urlsplit(url).netloc != urlsplit(instance.base_url).netloc
+    if elsewhere or workspace_in_headers(extra) is not None:
+        return wrapped(*args, **kwargs)
+    with during(opened(wrapped, instance, (), {})):
+        label, call, scope = workspace_in_host(url), current.get(), scope_in_effect()
+        if call.workspace:
+            workspace = None if label else call.workspace
+        elif scope is None and label not in (None, instance.workspace):
+            workspace = None  # as the program has pointed it
+        else:
+            workspace = ambient()[0]
+        if workspace is not None:
+            if label:
+                target = with_host_workspace(url, workspace)
+                args, kwargs = with_argument(wrapped, args, kwargs, "path", target)
+            headers = {**(extra or {}), HEADER: workspace}
+            args, kwargs = with_argument(wrapped, args, kwargs, "extra_headers", headers)
+    return wrapped(*args, **kwargs)

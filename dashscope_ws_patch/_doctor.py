@@ -1,0 +1,234 @@
+"""``doctor``: what is installed, what is patched, and every surface of the SDK driven for real.
+
+Drives the surfaces twice against the embedded loopback service, in two processes of their own: once
+natively and once with the shim, both with the workspace in the environment. Needs neither a key nor
+the internet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from ._loopback import Request
+
+#: The workspace that both processes have in their environment.
+WORKSPACE = "ws_doctor"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``doctor``."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+
+
+class Row(NamedTuple):
+    """A surface, driven natively and with the shim."""
+
+    surface: str
+    requests: int
+    native: int
+    shim: int
+    leaks: int
+    error: str
+
+    @property
+    def right(self) -> bool:
+        """Every request carried the workspace, and at least one was made."""
+        return self.shim == self.requests > 0 and not self.leaks
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the report. 0 if every request is right, 1 if one is not, 2 without an SDK."""
+    if find_spec("dashscope") is None:
+        print("dashscope is not installed: pip install dashscope", file=sys.stderr)
+        return 2
+    say = (lambda *_: None) if options.json else print
+    facts = _facts()
+    for name, value in facts.items():
+        say(f"{name:<24}{value}")
+    say(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
+    rows = []
+    native, shim = _driving(patched=False), _driving(patched=True)
+    for before, after in zip(_results(native), _results(shim)):
+        if "seams" in after:
+            seams = after["seams"]
+            break
+        row = Row(
+            after["surface"],
+            after["requests"],
+            before["right"],
+            after["right"],
+            after["leaks"],
+            after["error"],
+        )
+        rows.append(row)
+        mark = "" if row.right else f"  WRONG {row.error}"
+        say(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
+    else:
+        seams = []
+    broken = [process for process in (native, shim) if process.wait() != 0]
+    for process in broken:
+        print(f"the process that drives the surfaces failed: {process.args}", file=sys.stderr)
+    failed = [seam for seam in seams if seam["state"] == "failed"]
+    right = bool(rows) and all(row.right for row in rows) and not failed and not broken
+    requests = sum(row.requests for row in rows)
+    say(
+        f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
+        f"{sum(row.native for row in rows):>9}{sum(row.shim for row in rows):>15}"
+    )
+    leaks = sum(row.leaks for row in rows)
+    say(f"\nleaks to foreign hosts: {leaks}")
+    states = [seam["state"] for seam in seams]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    say(f"seams: {counts}")
+    for seam in seams:
+        say(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
+    say("\nevery request is right" if right else "\nNOT every request is right")
+    if options.json:
+        report = {
+            "facts": facts,
+            "surfaces": [{**row._asdict(), "right": row.right} for row in rows],
+            "leaks": leaks,
+            "seams": seams,
+            "right": right,
+        }
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    return 0 if right else 1
+
+
+def _facts() -> dict[str, str]:
+    from . import _activation, _workspace
+
+    workspace, source = None, None
+    try:
+        workspace, source = _workspace.environment()
+    except ValueError as error:
+        source = str(error)
+    return {
+        "dashscope-ws-patch": _installed("dashscope-ws-patch"),
+        "dashscope": _installed("dashscope"),
+        "wrapt": _installed("wrapt"),
+        "Python": platform.python_version(),
+        "the shim is": "active" if _activation.is_patched() else "switched off",
+        "ambient workspace": f"{workspace or 'none'} ({source or 'nothing in the environment'})",
+    }
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _driving(patched: bool) -> subprocess.Popen[str]:
+    # Nothing of the user's own settings, keys and proxies may reach the processes that send.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(("DASHSCOPE_", "AGENTSTUDIO_", "FC_", "BAILIAN_"))
+        and not name.upper().endswith("_PROXY")
+    }
+    environment.update(DASHSCOPE_WORKSPACE=WORKSPACE, DASHSCOPE_WS_PATCH=str(int(patched)))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "dashscope_ws_patch._doctor"],
+        env={**environment, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+
+
+_MARK = "dashscope-ws-patch doctor: "
+
+
+def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:  # the SDK prints on it too
+        if line.startswith(_MARK):
+            yield json.loads(line[len(_MARK) :])
+
+
+# The process that drives the surfaces
+
+
+def drive_all() -> None:
+    """Drive the surfaces of the installed SDK, writing a line of JSON for each, then the seams'."""
+    from . import _activation, _surfaces, _surfaces_v2
+    from ._loopback import Loopback, redirect
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    with Loopback() as loopback, redirect(loopback.port):
+        drive = _surfaces.Drive(loopback)
+        _surfaces.prepare(drive)
+        for surface in [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]:
+            error = ""
+            try:
+                surface.drive(drive)
+            except Exception as raised:
+                error = f"{type(raised).__name__}: {raised}".splitlines()[0]
+            requests = loopback.drain()
+            ours = [request for request in requests if not request.foreign]
+            _write(
+                surface=f"{surface.group}: {surface.name}",
+                requests=len(ours),
+                right=sum(_is_right(request) for request in ours),
+                leaks=sum(bool(request.workspaces) for request in requests if request.foreign),
+                error=error,
+            )
+    _write(seams=_seams() if _activation.is_patched() else [])
+
+
+def _is_right(request: Request) -> bool:
+    return request.workspaces == [WORKSPACE] and named_in(request) <= {WORKSPACE}
+
+
+def named_in(request: Request) -> set[str]:
+    """Every workspace that the host, the body and the messages of ``request`` name."""
+    from ._calls import workspace_in_host
+
+    host: Optional[str] = workspace_in_host(f"https://{request.host}")
+    texts = [request.body.decode("latin-1"), *(m for m in request.messages if isinstance(m, str))]
+    written = [found for text in texts for found in re.findall(r'"workspace_id": ?"(.+?)"', text)]
+    return {workspace for workspace in (host, *written) if workspace}
+
+
+def _seams() -> list[dict[str, str]]:
+    from . import _activation
+
+    seams = []
+    for seam, _, _ in _activation.report():
+        try:
+            importlib.import_module(seam.module)
+        except ImportError:
+            pass  # absent in this release, or in need of an extra
+    for seam, state, reason in _activation.report():
+        state = "absent" if state == _activation.WAITING else state
+        seams.append(
+            {"module": seam.module, "attribute": seam.attribute, "state": state, "reason": reason}
+        )
+    return seams
+
+
+def _write(**result: object) -> None:
+    print(_MARK + json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    drive_all()

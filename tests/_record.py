@@ -1,0 +1,170 @@
+"""Drives surfaces and keeps what they sent, in the shapes that the promises are about.
+
+A ``Setting`` says what is around a call (scope, environment, base URLs, explicit naming);
+``record`` drives one surface in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable, Optional
+from unittest import mock
+
+from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch._surfaces import API_KEY, Drive, Surface
+
+AMBIENT = "ws_ambient"
+NAMED = "ws_named"
+POINTED = "ws-pointed"
+POINTED_HOST = f"{POINTED}.cn-beijing.maas.aliyuncs.com"
+
+VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
+BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is around a call. ``scope`` is "" where there is none."""
+
+    scope: Optional[str] = ""
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    named: Optional[str] = None
+    host: Optional[str] = None
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Environment, base URLs and scope, as this setting has them."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(environment(**self.environment))
+            if self.host is not None:
+                stack.enter_context(pointed(self.host))
+            if self.scope != "":
+                stack.enter_context(use_workspace(self.scope))
+            yield
+
+
+_SET = {VARIABLES[0]: AMBIENT}
+#: Must never be looked at where a scope holds.
+_MALFORMED = {VARIABLES[0]: "not a workspace!"}
+
+SETTINGS = {
+    "nothing": Setting(),
+    "no workspace here": Setting(scope=None, environment=_SET),
+    "environment": Setting(environment=_SET),
+    "scope": Setting(scope=AMBIENT, environment=_MALFORMED),
+    "named": Setting(named=NAMED),
+    "named in a scope": Setting(named=NAMED, scope=AMBIENT, environment=_MALFORMED),
+    "pointed": Setting(host=POINTED_HOST),
+    "pointed, environment": Setting(host=POINTED_HOST, environment=_SET),
+    "pointed, scope": Setting(host=POINTED_HOST, scope=AMBIENT, environment=_MALFORMED),
+}
+
+#: The settings in which nothing is ambient: what the SDK does natively can be recorded in them.
+NATIVE = ("nothing", "named", "pointed")
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """The variables that name a workspace are these, and no others."""
+    others = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    with mock.patch.dict(os.environ, {**others, **variables}, clear=True):
+        yield
+
+
+@contextlib.contextmanager
+def pointed(host: str) -> Iterator[None]:
+    """The module-level base URLs of the SDK lead to ``host``, as a program would have them."""
+    import dashscope
+
+    values = (
+        f"https://{host}/api/v1",
+        f"wss://{host}/api-ws/v1/inference",
+        f"https://{host}/compatible-mode/v1",
+    )
+    with contextlib.ExitStack() as stack:
+        for name, value in zip(BASES, values):
+            if hasattr(dashscope, name):
+                stack.enter_context(mock.patch.object(dashscope, name, value))
+        yield
+
+
+@dataclasses.dataclass
+class Sent:
+    """A request of a surface, and whether the call it was made for named a workspace."""
+
+    request: Request
+    naming: bool
+
+
+class RecordingDrive(Drive):
+    """A drive that notes which calls had a parameter to name a workspace with."""
+
+    def __init__(self, loopback: Loopback, named: Optional[str]) -> None:
+        super().__init__(loopback, {"workspace": named} if named else {}, plain=False)
+        self._object = False
+        self._since: list[tuple[int, bool]] = [(0, False)]
+
+    def naming(self, accepts: Callable[..., object]) -> dict[str, str]:
+        naming = super().naming(accepts)
+        owner = getattr(accepts, "__self__", None)
+        if isinstance(accepts, type):
+            self._object = bool(naming)
+        elif owner is None or isinstance(owner, type):
+            self._object = False
+        self._since.append((len(self.loopback.requests), self._object or bool(naming)))
+        return naming
+
+    def sent(self) -> list[Sent]:
+        """The requests since the last time, in the order of their arrival."""
+        marks, self._since, self._object = self._since, [(0, False)], False
+        return [
+            Sent(request, [naming for begin, naming in marks if begin <= index][-1])
+            for index, request in enumerate(self.loopback.drain())
+        ]
+
+
+def record(loopback: Loopback, surface: Surface, setting: Setting) -> list[Sent]:
+    """What ``surface`` sends in ``setting``, in the order of its arrival."""
+    import dashscope
+
+    loopback.drain()
+    dashscope.api_key = API_KEY
+    drive = RecordingDrive(loopback, setting.named)
+    with setting.entered(), contextlib.suppress(Exception):
+        # What the SDK makes of an answer is not what is looked at, but what it asked.
+        surface.drive(drive)
+    return drive.sent()
+
+
+# What differs between two runs of the same program
+
+#: Ids, temporary folders, times, the loopback's port.
+_RANDOM = re.compile(
+    r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9a-f]{24,}|(?<=[-_])[0-9a-f]{8}\b"
+    r"|dashscope-ws-patch-\w+|20\d\d-\d\d-\d\d[T ][\d:.]+Z?|2\d{13}(?=\D)|(?<=\.com):\d+"
+)
+_ANEW = ("sec-websocket-key", "x-dashscope-encryptionkey", "date")
+
+
+def comparable(request: Request) -> dict[str, Any]:
+    """``request`` as JSON, without what two native runs have different."""
+    # Cipher text and archives, which hold the time of their making.
+    anew = request.header("X-DashScope-EncryptionKey") or request.body.startswith(b"PK")
+    return {
+        "target": [request.scheme, request.host, request.sni, request.method],
+        "path": _RANDOM.sub("*", request.path),
+        "headers": [
+            [name, "*" if name.lower() in _ANEW else _RANDOM.sub("*", value)]
+            for name, value in request.headers
+        ],
+        "body": "*" if anew else _RANDOM.sub("*", request.body.decode("latin-1")),
+        "messages": [
+            _RANDOM.sub("*", frame if isinstance(frame, str) else frame.decode("latin-1"))
+            for frame in request.messages
+        ],
+    }
