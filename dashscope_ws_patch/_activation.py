@@ -12,7 +12,7 @@ import sys
 import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _threads, _workspace
 
@@ -64,7 +64,7 @@ def patch() -> None:
         if _patched:
             return
         _patched = True
-        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _finder)
         if os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0":
             _workspace.on_scope = _threads.follow
             if _workspace.scope.get() is not None:
@@ -81,7 +81,7 @@ def unpatch() -> None:
             return
         _patched = False
         if _finder in sys.meta_path:
-            sys.meta_path.remove(_finder)  # type: ignore[arg-type]
+            sys.meta_path.remove(_finder)
         _workspace.on_scope = None
         _threads.unfollow()
         for made in reversed(_patches):
@@ -115,7 +115,7 @@ def _patch_module(name: str) -> None:
     if getattr(spec, "_initializing", False):
         # Half imported: we were imported from below it. Its classes may not be there yet.
         if type(spec) is ModuleSpec:
-            spec.__class__ = _WatchedSpec  # type: ignore[assignment]
+            spec.__class__ = _WatchedSpec
     elif isinstance(module, ModuleType):
         _apply_rows(module)
 
@@ -174,13 +174,19 @@ def _targets(seam: Seam, module: ModuleType) -> list[tuple[Any, str]]:
             for value in vars(module).values()
             if isinstance(value, type)
             and value.__module__ == module.__name__
-            and "client" in getattr(getattr(value.__init__, "__code__", None), "co_varnames", ())
+            and _is_made_with_client(value)
         ]
     elif path:
         owners = [vars(module)[path]] if path in vars(module) else []
     if name == "*":
         return [(o, key) for o in owners for key, v in vars(o).items() if _is_public_method(key, v)]
     return [(owner, name) for owner in owners if name in vars(owner)]
+
+
+def _is_made_with_client(kind: type) -> bool:
+    constructor = next(vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base))
+    code = getattr(constructor, "__code__", None)
+    return code is not None and "client" in code.co_varnames[: code.co_argcount]
 
 
 def _is_public_method(name: str, value: object) -> bool:
@@ -225,7 +231,7 @@ def _complain(what: str, error: Exception) -> None:
     global _warned
     message = f"cannot {what} ({type(error).__name__}: {error})"
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
-        raise SeamError(f"{message}; unset DASHSCOPE_WS_PATCH_STRICT to go on without it") from error
+        raise SeamError(f"{message}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on") from error
     if not _warned:
         _warned = True
         _workspace.warn(
@@ -243,10 +249,10 @@ class _Finder:
     def __init__(self) -> None:
         self._busy = threading.local()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if not name.startswith(SDK) or not _is_sdk(name) or getattr(self._busy, "now", False):
             return None
-        # Another hook on meta_path may ask all finders again, and so us: only the first time counts.
+        # Another hook on meta_path may ask all finders again, and so us: the first time counts.
         self._busy.now = True
         try:
             for finder in sys.meta_path:
@@ -270,8 +276,8 @@ class _Loader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        created: Optional[ModuleType] = self._loader.create_module(spec)
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        created: ModuleType | None = self._loader.create_module(spec)
         return created
 
     def exec_module(self, module: ModuleType) -> None:

@@ -13,7 +13,7 @@ import threading
 import types
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextvars import copy_context
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import wrapt
 
@@ -91,13 +91,13 @@ def _code(function: Any) -> Any:
 
 
 async def _awaited(
-    coroutine: Coroutine[Any, Any, Any], call: Call, scope: Optional[_workspace.Scope]
+    coroutine: Coroutine[Any, Any, Any], call: Call, scope: _workspace.Scope | None
 ) -> Any:
     with during(call, scope):
         return await coroutine
 
 
-def _iterated(generator: Any, call: Call, scope: Optional[_workspace.Scope]) -> Iterator[Any]:
+def _iterated(generator: Any, call: Call, scope: _workspace.Scope | None) -> Iterator[Any]:
     # Each step runs in a context of its own, because what a generator sets is otherwise seen by the
     # code that iterates over it.
     context = copy_context()
@@ -114,7 +114,7 @@ _END = object()
 
 
 async def _aiterated(
-    generator: Any, call: Call, scope: Optional[_workspace.Scope]
+    generator: Any, call: Call, scope: _workspace.Scope | None
 ) -> AsyncIterator[Any]:
     try:
         while True:
@@ -165,7 +165,7 @@ def build(original: Any) -> Any:
     return build_api_request
 
 
-def _carry(request: Any, named_in: Optional[Mapping[str, Any]]) -> Any:
+def _carry(request: Any, named_in: Mapping[str, Any] | None) -> Any:
     if named_in is not None and (
         workspace_in_headers(request.headers) is not None
         or workspace_in_headers(getattr(named_in.get("session"), "headers", None)) is not None

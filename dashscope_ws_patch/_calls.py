@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, NamedTuple, Optional, TypeVar, Union
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from . import _workspace
@@ -31,14 +31,14 @@ class Call(NamedTuple):
 
     #: The workspace that the calling code names, and how: "argument", "header", "host" or, where it
     #: was given to the object, "client".
-    workspace: Optional[str] = None
-    source: Optional[str] = None
+    workspace: str | None = None
+    source: str | None = None
     #: True where it stands in a URL of the calling code, which is then sent as it is.
     by_url: bool = False
     #: The scope in which the object was constructed.
-    born: Optional[Scope] = None
+    born: Scope | None = None
     #: The workspace that the SDK found in its own sources when it made the object (2.x).
-    default: Optional[str] = None
+    default: str | None = None
     #: True while the SDK builds an object of its own accord: what it passes on is not named by the
     #: calling code, and what it asks of its own configuration is answered natively.
     building: bool = False
@@ -60,7 +60,7 @@ class Memory(Generic[Kept]):
         key = id(instance)
         self._kept[key] = weakref.ref(instance, lambda _: self._kept.pop(key, None)), value
 
-    def of(self, instance: Any) -> Optional[Kept]:
+    def of(self, instance: Any) -> Kept | None:
         kept = self._kept.get(id(instance))
         return kept[1] if kept is not None and kept[0]() is instance else None
 
@@ -71,7 +71,7 @@ _objects: Memory[Call] = Memory()
 # What the calling code names
 
 
-def workspace_in_headers(headers: Any) -> Optional[str]:
+def workspace_in_headers(headers: Any) -> str | None:
     """The value of the workspace header in a mapping, in pairs or in "Name: value" lines."""
     if isinstance(headers, Mapping):
         headers = headers.items()
@@ -80,14 +80,13 @@ def workspace_in_headers(headers: Any) -> Optional[str]:
         if isinstance(name, bytes):
             name = name.decode("latin-1")
         if name.lower() == _HEADER:
-            return value.strip() if isinstance(value, str) else str(value)
+            return str(value).strip()
     return None
 
 
-def workspace_in_host(url: Any) -> Optional[str]:
+def workspace_in_host(url: object) -> str | None:
     """The workspace that the host of ``url`` names, or None."""
-    if not isinstance(url, str):
-        url = "" if url is None else str(url)
+    url = url if isinstance(url, str) else str(url)
     if DOMAIN not in url:
         return None
     host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0]
@@ -124,7 +123,8 @@ _POSITIONS: dict[Any, dict[str, int]] = {}
 def positions(function: Any) -> Mapping[str, int]:
     """Where each parameter of ``function`` stands in a positional call."""
     bound = isinstance(function, type) or getattr(function, "__self__", None) is not None
-    code = getattr(function.__init__ if isinstance(function, type) else function, "__code__", None)
+    constructor = vars(function).get("__init__") if isinstance(function, type) else function
+    code = getattr(constructor, "__code__", None)
     if code is None:
         return {}
     known = _POSITIONS.get((code, bound))
@@ -212,7 +212,7 @@ def recall(instance: Any) -> Call:
 
 
 @contextmanager
-def during(call: Call, scope: Union[Scope, None, bool] = False) -> Iterator[None]:
+def during(call: Call, scope: Scope | bool | None = False) -> Iterator[None]:
     """Make requests on behalf of ``call``, and in ``scope`` if one is given."""
     outer_call, outer_scope = current.get(), _workspace.scope.get()
     current.set(call)
@@ -230,12 +230,12 @@ def during(call: Call, scope: Union[Scope, None, bool] = False) -> Iterator[None
 # The decision
 
 
-def scope_in_effect() -> Optional[Scope]:
+def scope_in_effect() -> Scope | None:
     """The scope at the call, else the one in which its object was constructed."""
     return _workspace.scope.get() or current.get().born
 
 
-def ambient() -> tuple[Optional[str], Optional[str]]:
+def ambient() -> tuple[str | None, str | None]:
     """The workspace of the current call and its source; the environment's comes last.
 
     Raises WorkspaceError if it is the environment's and malformed.
@@ -251,7 +251,7 @@ def ambient() -> tuple[Optional[str], Optional[str]]:
     return _workspace.environment()
 
 
-def route(url: str) -> tuple[str, Optional[str]]:
+def route(url: str) -> tuple[str, str | None]:
     """Where a request that names no workspace in its headers goes, and the workspace it carries.
 
     None instead of a workspace means: as natively.

@@ -9,7 +9,7 @@ import argparse
 import importlib
 import json
 from collections.abc import Sequence
-from typing import NoReturn, Optional
+from typing import NoReturn
 
 from . import __version__, _install
 from ._workspace import WorkspaceError
@@ -36,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); return the exit status."""
     parser = _Parser(
         prog=PROGRAM,
@@ -47,15 +47,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         epilog="commands:\n" + "".join(f"  {name:10}{what}\n" for name, what in COMMANDS.items()),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    outer = parser.parse_args(arguments)
-    name: str = outer.command
+    # The nargs of argparse's own subcommands, which would need all their arguments up front.
+    parser.add_argument("command", nargs=argparse.PARSER, choices=COMMANDS, help=argparse.SUPPRESS)
+    name, *rest = parser.parse_args(arguments).command
 
     parser = _Parser(prog=f"{PROGRAM} {name}", allow_abbrev=False, description=COMMANDS[name])
     module = importlib.import_module(MODULES[name], __package__) if name in MODULES else None
     (module.add_arguments if module else _add_arguments)(parser)
-    namespace = parser.parse_args(outer.arguments)
+    namespace = parser.parse_args(rest)
     try:
         status: int = module.main(namespace) if module else _perform(name, namespace)
     except (_install.Refusal, WorkspaceError) as error:
@@ -68,7 +67,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     if name == "run":
         parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--] command ..."
         parser.add_argument("-w", "--workspace", help="the value for DASHSCOPE_WORKSPACE")
-        # The nargs of argparse's own subcommands: REMAINDER would take -w for the command.
+        # REMAINDER, which stands in argparse's documentation, would take -w for the command.
         parser.add_argument("command", nargs=argparse.PARSER, help="the command and its arguments")
     elif name in ("install", "uninstall"):
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""The adapters of the 2.x clients and of agentstudio, which settle the workspace when they are built.
+"""The adapters of the 2.x clients and of agentstudio, which settle on a workspace when built.
 
 A client that was not told a workspace keeps the SDK's own findings and asks again at each call: its
 configuration answers with the workspace, and the hosts, that hold there and then.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import urlsplit
 
 import wrapt
@@ -41,7 +41,7 @@ _CONFIG = "dashscope.v2._config"
 _configs: Memory[Any] = Memory()
 
 #: The workspace of the handshake of each shared websocket connection, and whether it was warned of.
-_handshakes: Memory[Optional[str]] = Memory()
+_handshakes: Memory[str | None] = Memory()
 _warned: Memory[bool] = Memory()
 
 #: The region of each realtime session at a default endpoint.
@@ -62,7 +62,8 @@ def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
         config = instance._config
         remember(instance, current.get()._replace(default=config.workspace))
     if not call.workspace:
-        object.__setattr__(config, "__class__", _ambient(type(config)))
+        plain: Any = type(config)
+        object.__setattr__(config, "__class__", _ambient(plain))
         object.__setattr__(config, "born", born)
         _configs.keep(instance._transport, config)
 
@@ -86,8 +87,8 @@ def mount(original: Any) -> Any:
     return property(mounted, original.fset, original.fdel, original.__doc__)
 
 
-def _scope(config: Any) -> Optional[_workspace.Scope]:
-    return scope_in_effect() or config.born  # type: ignore[no-any-return]
+def _scope(config: Any) -> _workspace.Scope | None:
+    return scope_in_effect() or config.born
 
 
 def _native(config: Any) -> bool:
@@ -95,8 +96,8 @@ def _native(config: Any) -> bool:
     return bool(call.workspace) or call.building
 
 
-def _get_workspace(config: Any) -> Optional[str]:
-    found: Optional[str] = config.__dict__["workspace"]
+def _get_workspace(config: Any) -> str | None:
+    found: str | None = config.__dict__["workspace"]
     if _native(config):
         return found
     scope = _scope(config)
@@ -105,8 +106,8 @@ def _get_workspace(config: Any) -> Optional[str]:
     return found or _workspace.environment()[0]
 
 
-def _get_url(config: Any, name: str) -> Optional[str]:
-    url: Optional[str] = config.__dict__[name]
+def _get_url(config: Any, name: str) -> str | None:
+    url: str | None = config.__dict__[name]
     if url is None or _native(config):
         return url
     workspace, scope = _get_workspace(config), _scope(config)
@@ -119,7 +120,7 @@ def _get_url(config: Any, name: str) -> Optional[str]:
     return url
 
 
-def _default_gateway(url: str, workspace: Optional[str], region: str) -> str:
+def _default_gateway(url: str, workspace: str | None, region: str) -> str:
     """``url`` of a default endpoint, moved to where the SDK would have put it for ``workspace``."""
     if workspace is None:
         host = urlsplit(sys.modules[_CONFIG].LEGACY_GATEWAY_HOSTS[region]).netloc
@@ -129,8 +130,8 @@ def _default_gateway(url: str, workspace: Optional[str], region: str) -> str:
     return urlsplit(url)._replace(netloc=host).geturl()
 
 
-@functools.lru_cache(maxsize=None)
-def _ambient(plain: type) -> type:
+@functools.cache
+def _ambient(plain: Any) -> Any:
     """The class of configurations that answer for here and now; an instance equals a plain one."""
 
     def answering(name: str, getter: Any) -> property:
@@ -138,7 +139,7 @@ def _ambient(plain: type) -> type:
         return property(getter, lambda config, value: config.__dict__.__setitem__(name, value))
 
     def plainly(config: Any, protocol: Any) -> Any:
-        fields = {name: config.__dict__[name] for name in plain.__dataclass_fields__}  # type: ignore[attr-defined]
+        fields = {name: config.__dict__[name] for name in plain.__dataclass_fields__}
         return functools.partial(plain, **fields), ()
 
     names = ("base_url", "protocol_base_url", "configured_base_url")
@@ -218,7 +219,7 @@ class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
 # 2.x: websockets
 
 
-def _handshake(url: Optional[str], native: Optional[str]) -> tuple[Optional[str], Optional[str]]:
+def _handshake(url: str | None, native: str | None) -> tuple[str | None, str | None]:
     """The configured URL (None: a default endpoint) and the workspace of a handshake, from what the
     SDK has found."""
     call, scope = current.get(), scope_in_effect()

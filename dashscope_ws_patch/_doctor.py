@@ -8,6 +8,7 @@ the internet.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -20,7 +21,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ._loopback import Request
@@ -81,7 +82,7 @@ def main(options: argparse.Namespace) -> int:
         seams = []
     broken = [process for process in (native, shim) if process.wait() != 0]
     for process in broken:
-        print(f"the process that drives the surfaces failed: {process.args}", file=sys.stderr)
+        print(f"the process that drives the surfaces failed: {process.args!r}", file=sys.stderr)
     failed = [seam for seam in seams if seam["state"] == "failed"]
     right = bool(rows) and all(row.right for row in rows) and not failed and not broken
     requests = sum(row.requests for row in rows)
@@ -203,7 +204,7 @@ def named_in(request: Request) -> set[str]:
     """Every workspace that the host, the body and the messages of ``request`` name."""
     from ._calls import workspace_in_host
 
-    host: Optional[str] = workspace_in_host(f"https://{request.host}")
+    host: str | None = workspace_in_host(f"https://{request.host}")
     texts = [request.body.decode("latin-1"), *(m for m in request.messages if isinstance(m, str))]
     written = [found for text in texts for found in re.findall(r'"workspace_id": ?"(.+?)"', text)]
     return {workspace for workspace in (host, *written) if workspace}
@@ -214,10 +215,8 @@ def _seams() -> list[dict[str, str]]:
 
     seams = []
     for seam, _, _ in _activation.report():
-        try:
+        with contextlib.suppress(ImportError):  # absent in this release, or in need of an extra
             importlib.import_module(seam.module)
-        except ImportError:
-            pass  # absent in this release, or in need of an extra
     for seam, state, reason in _activation.report():
         state = "absent" if state == _activation.WAITING else state
         seams.append(

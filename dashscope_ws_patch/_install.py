@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
-from typing import Optional
 
 from . import _workspace
 from ._activation import switched_off
@@ -37,7 +36,7 @@ class Refusal(Exception):
 # run
 
 
-def run(command: list[str], workspace: Optional[str] = None) -> int:
+def run(command: list[str], workspace: str | None = None) -> int:
     """Become ``command``, with each Python process below it activated.
 
     ``workspace``, if given, becomes DASHSCOPE_WORKSPACE; raises WorkspaceError if it is malformed.
@@ -209,9 +208,9 @@ class Status:
     active: bool
     #: What activates it: "PYTHONPATH", "install" or "import", each with the file that does.
     ways: list[str]
-    workspace: Optional[str]
+    workspace: str | None
     #: The variable that the workspace comes from.
-    source: Optional[str]
+    source: str | None
     #: What stands in the way.
     notes: list[str]
 
@@ -266,11 +265,11 @@ def status() -> Status:
     return Status(sys.executable, bool(ways), ways, workspace, source, notes)
 
 
-def _probe() -> tuple[list[str], list[Optional[str]]]:
+def _probe() -> tuple[list[str], list[str | None]]:
     switches = {"isolated": "-I", "ignore_environment": "-E", "no_site": "-S"}
     flags = [switch for name, switch in switches.items() if getattr(sys.flags, name)]
     output = subprocess.run(
         [sys.executable, *flags, "-c", _PROBE], stdout=subprocess.PIPE, text=True
     ).stdout
-    found: tuple[list[str], list[Optional[str]]] = ast.literal_eval(output.splitlines()[-1])
+    found: tuple[list[str], list[str | None]] = ast.literal_eval(output.splitlines()[-1])
     return found

@@ -1,14 +1,14 @@
 """The table of seams: every place at which the SDK is patched, and how.
 
 A row names the SDK's module, the attribute in it (``Class.*`` stands for the public methods that
-the class itself defines, ``*.*`` for those of the module's classes that are made with a client), the
-adapter, and the releases that have it: from the first, up to but not including the second. A new way
-out of the SDK is a new row.
+the class itself defines, ``*.*`` for those of the module's classes that are made with a client),
+the adapter, and the releases that have it: from the first, up to but not including the second. A new
+way out of the SDK is a new row.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from . import _adapters as adapt
 from . import _clients as clients
@@ -21,7 +21,7 @@ class Seam(NamedTuple):
     attribute: str
     adapter: adapt.Adapter
     since: str
-    until: Optional[str] = None
+    until: str | None = None
 
 
 _BASE = "dashscope.client.base_api"

@@ -48,7 +48,7 @@ class Drive:
         self.loopback = loopback
         self.named = dict(named or {})
         self.plain = plain
-        self._folder = tempfile.TemporaryDirectory(prefix="dashscope-ws-patch-")
+        self._files = tempfile.TemporaryDirectory(prefix="dashscope-ws-patch-")
 
     def naming(self, accepts: Callable[..., object]) -> dict[str, str]:
         """The explicit naming under the name that ``accepts`` has for it; ``{}`` if it has none.
@@ -92,9 +92,14 @@ class Drive:
                 raise TimeoutError(f"not so after {seconds} s: {inspect.getsource(condition)}")
             time.sleep(0.005)
 
+    @property
+    def folder(self) -> str:
+        """A directory for this drive's files, removed with it."""
+        return self._files.name
+
     def write(self, name: str, content: bytes) -> str:
         """The path of a new file of this drive."""
-        path = Path(self._folder.name, name)
+        path = Path(self.folder, name)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         return str(path)
@@ -459,18 +464,23 @@ def _tingwu_realtime(drive: Drive, cls: Any) -> None:
 _RL = "dashscope.finetune.agentic_rl:AgenticRL"
 
 
-def _keyed(row: _Row) -> _Row:
-    """``row`` with the API key in the environment, where alone AgenticRL looks for it."""
+def _apart(row: _Row) -> _Row:
+    """``row`` with its own API key in the environment and its own current directory.
+
+    AgenticRL looks for the key nowhere else; until 1.26 it writes start.sh wherever it is.
+    """
 
     def drive_(drive: Drive) -> object:
-        before = os.environ.get("DASHSCOPE_API_KEY")
+        key, directory = os.environ.get("DASHSCOPE_API_KEY"), os.getcwd()
         os.environ["DASHSCOPE_API_KEY"] = API_KEY
+        os.chdir(drive.folder)
         try:
             return row.drive(drive)
         finally:
+            os.chdir(directory)
             del os.environ["DASHSCOPE_API_KEY"]
-            if before is not None:
-                os.environ["DASHSCOPE_API_KEY"] = before
+            if key is not None:
+                os.environ["DASHSCOPE_API_KEY"] = key
 
     return row._replace(drive=drive_)
 
@@ -736,8 +746,8 @@ _TABLE: dict[str, tuple[_Row, ...]] = {
             _call("list"),
             *_each("get logs cancel delete", "job-1"),
         ),
-        *map(_keyed, (_rl_run, _rl_functions, _rl_test)),
-        _keyed(
+        *map(_apart, (_rl_run, _rl_functions, _rl_test)),
+        _apart(
             _on(
                 "finetune.agentic_rl:AgenticRL",
                 *_each("query_function_instance_logs delete_function_instance", "rw-ins-1"),

@@ -626,24 +626,25 @@ def _run_main(main: Callable[[], object], name: str, words: Iterable[str]) -> ob
 
 
 def _run_provider(task: Values) -> None:
+    asyncio.run(_talk(task["mcp"]))
+
+
+async def _talk(mcp: str) -> None:
+    address = os.environ.get("OPENAI_BASE_URL")
     provider = _find("dashscope.acli.providers.tongyi:TongyiProvider")(
-        api_key=API_KEY, base_url=os.environ.get("OPENAI_BASE_URL")
+        api_key=API_KEY, base_url=address
     )
-    mcp = _find("dashscope.acli.platforms.bailian.mcp:MCPClient")("loopback", API_KEY, task["mcp"])
     messages = [{"role": "user", "content": "hello"}]
-
-    async def run() -> None:
-        await provider.chat(messages)
-        async for _ in provider.chat_stream(messages):
-            pass
-        if not await mcp.initialize():
-            raise RuntimeError(mcp.last_error)
-        await mcp.list_tools()
-        await mcp.list_prompts()
-        await mcp.call_tool("tool", {})
-        await mcp.close()
-
-    asyncio.run(run())
+    await provider.chat(messages)
+    async for _ in provider.chat_stream(messages):
+        pass
+    client = _find("dashscope.acli.platforms.bailian.mcp:MCPClient")("loopback", API_KEY, mcp)
+    if not await client.initialize():
+        raise RuntimeError(client.last_error)
+    await client.list_tools()
+    await client.list_prompts()
+    await client.call_tool("tool", {})
+    await client.close()
 
 
 def _run_assistant(task: Values) -> None:

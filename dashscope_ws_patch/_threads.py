@@ -8,12 +8,12 @@ that uses only the environment has nothing of the standard library patched.
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ._workspace import scope
 
-_original: Optional[Callable[..., Any]] = None
-_replacement: Optional[Callable[..., Any]] = None
+_original: Callable[..., Any] | None = None
+_replacement: Callable[..., Any] | None = None
 
 
 def follow() -> None:
@@ -25,11 +25,11 @@ def follow() -> None:
 
     _original = original = ThreadPoolExecutor.submit
 
-    @functools.wraps(original)
+    @functools.wraps(original)  # type: ignore[arg-type]
     def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return original(self, _in_scope(fn), *args, **kwargs)
 
-    ThreadPoolExecutor.submit = _replacement = submit  # type: ignore[method-assign,assignment]
+    ThreadPoolExecutor.submit = _replacement = submit  # type: ignore[method-assign]
 
 
 def unfollow() -> None:

@@ -51,21 +51,21 @@ def validate(value: object, origin: str) -> str:
 class Scope:
     """One entered ``use_workspace`` or ``set_workspace``; the innermost one holds."""
 
-    __slots__ = ("workspace", "owner", "outer")
+    __slots__ = ("outer", "owner", "workspace")
 
-    def __init__(self, workspace: Optional[str], owner: object, outer: Optional[Scope]) -> None:
+    def __init__(self, workspace: str | None, owner: object, outer: Scope | None) -> None:
         self.workspace = workspace
         self.owner = owner
         self.outer = outer
 
 
-scope: ContextVar[Optional[Scope]] = ContextVar("dashscope_ws_patch.scope", default=None)
+scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
 
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
-on_scope: Optional[Callable[[], None]] = None
+on_scope: Callable[[], None] | None = None
 
 
-def _enter(workspace: Optional[str], owner: object) -> Token[Optional[Scope]]:
+def _enter(workspace: str | None, owner: object) -> Token[Scope | None]:
     if on_scope is not None:
         on_scope()
     return scope.set(Scope(workspace, owner, scope.get()))
@@ -84,7 +84,7 @@ class use_workspace:
     itself, and shared between threads and tasks.
     """
 
-    def __init__(self, workspace: Optional[str]) -> None:
+    def __init__(self, workspace: str | None) -> None:
         if workspace is not None:
             workspace = validate(workspace, "use_workspace(workspace)")
         self._workspace = workspace
@@ -92,15 +92,15 @@ class use_workspace:
     def __repr__(self) -> str:
         return f"use_workspace({self._workspace!r})"
 
-    def __enter__(self) -> Optional[str]:
+    def __enter__(self) -> str | None:
         _enter(self._workspace, self)
         return self._workspace
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         # Leave what this object entered last *in this context*: no token is kept on the object, so
         # it can be shared; and a set_workspace() left behind inside the block goes with it.
@@ -151,7 +151,7 @@ class use_workspace:
         )
 
 
-def set_workspace(workspace: Optional[str]) -> Token[Optional[Scope]]:
+def set_workspace(workspace: str | None) -> Token[Scope | None]:
     """Make ``workspace`` ambient in this context until ``reset_workspace(token)``; for middleware.
 
     Accepts and raises what ``use_workspace`` does.
@@ -161,7 +161,7 @@ def set_workspace(workspace: Optional[str]) -> Token[Optional[Scope]]:
     return _enter(workspace, None)
 
 
-def reset_workspace(token: Token[Optional[Scope]]) -> None:
+def reset_workspace(token: Token[Scope | None]) -> None:
     """Undo the ``set_workspace`` that returned ``token``.
 
     Raises what ``contextvars.ContextVar.reset`` does: ValueError for a token of another context,
@@ -170,7 +170,7 @@ def reset_workspace(token: Token[Optional[Scope]]) -> None:
     scope.reset(token)
 
 
-def get_workspace() -> Optional[str]:
+def get_workspace() -> str | None:
     """The ambient workspace here and now: the scope's, else the environment's, else None.
 
     Raises WorkspaceError if the environment's is malformed.
@@ -201,8 +201,8 @@ _warned = False
 def environment() -> Found:
     """The environment's workspace and the name of its variable, or (None, None).
 
-    Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one. Warns
-    once per process if both variables are set and differ.
+    Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one.
+    Warns once per process if both variables are set and differ.
     """
     global _last, _warned
     raw = (_raw(0), _raw(1))

@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _record import SETTINGS, comparable, record  # noqa: E402
+from _ways import ways  # noqa: E402
 from hosts import serving  # noqa: E402
 
 from dashscope_ws_patch import _surfaces, is_patched  # noqa: E402
@@ -31,6 +32,12 @@ def main() -> None:
                 for surface in surfaces
             }
             for setting in sys.argv[2:]
+        }
+        found["ways"] = {
+            way.name: [
+                comparable(sent.request) for sent in record(loopback, way, SETTINGS["nothing"])
+            ]
+            for way in ways()
         }
     # To the file descriptor: the SDK prints to the standard output.
     with open(int(sys.argv[1]), "w") as output:

@@ -18,6 +18,7 @@ from typing import Any, Callable
 
 import pytest
 from _record import NATIVE, SETTINGS, Sent, environment, record
+from _ways import ways
 from hosts import serving
 
 import dashscope_ws_patch
@@ -26,6 +27,7 @@ from dashscope_ws_patch._loopback import Loopback
 from dashscope_ws_patch._surfaces import Drive, Surface
 
 SURFACES = _surfaces.surfaces()
+WAYS = ways()
 
 Native = dict[str, dict[str, list[dict[str, Any]]]]
 Recorder = Callable[[Surface, str], list[Sent]]
@@ -37,6 +39,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Feed the one list of surfaces to each test that takes a ``surface``."""
     if "surface" in metafunc.fixturenames:
         metafunc.parametrize("surface", SURFACES, ids=[surface.name for surface in SURFACES])
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -68,12 +68,12 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def seams() -> Iterator[None]:
     """The rows of ``_denied.SEAMS``, in the table."""
-    listed = {(seam.module, seam.attribute) for seam in _seams.SEAMS}
     rows = [
         _seams.Seam(module, attribute, _adapters.method(adapter), *releases)
         for module, attribute, adapter, *releases in _denied.SEAMS
-        if (module, attribute) not in listed
     ]
+    if any(seam.attribute == rows[0].attribute for seam in _seams.SEAMS):
+        rows = []
     with pytest.MonkeyPatch.context() as patch:
         shim.unpatch()
         patch.setenv("DASHSCOPE_WS_PATCH_STRICT", "1")

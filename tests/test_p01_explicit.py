@@ -1,0 +1,35 @@
+"""P1: what the calling code names wins, in whatever way it names it (see also test_surfaces)."""
+
+from __future__ import annotations
+
+import pytest
+from _record import AMBIENT, NAMED, SETTINGS, Setting, comparable, record
+from conftest import Native
+from test_surfaces import names_workspace
+
+from dashscope_ws_patch._calls import workspace_in_host
+from dashscope_ws_patch._loopback import Loopback
+from dashscope_ws_patch._surfaces import Surface
+
+AMBIENTS = {
+    "scope": SETTINGS["scope"],
+    "environment": SETTINGS["environment"],
+    "no workspace here": Setting(scope=None, environment={"DASHSCOPE_WORKSPACE": AMBIENT}),
+}
+
+
+@pytest.mark.parametrize("ambient", AMBIENTS)
+def test_p1_whatever_names_a_workspace_wins(
+    way: Surface, ambient: str, loopback: Loopback, native: Native
+) -> None:
+    """P1 for what natively names one; P6 for the requests made on the call's behalf."""
+    sent = [comparable(one.request) for one in record(loopback, way, AMBIENTS[ambient])]
+    before = native["ways"][way.name]
+    assert len(sent) == len(before) > 0
+    for request, natively in zip(sent, before):
+        host = f"https://{natively['target'][1]}"
+        if names_workspace(natively) or workspace_in_host(host):
+            assert request == natively
+        elif "dashscope.aliyuncs.com" in host:
+            values = [v for n, v in request["headers"] if n.lower() == "x-dashscope-workspace"]
+            assert values == [NAMED], request["path"]
