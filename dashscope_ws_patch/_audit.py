@@ -75,6 +75,10 @@ OWN_OPENERS = {
     "dashscope.api_entities.websocket_request": {"WebSocketRequest"},
     "dashscope.common.aio_session_manager": {"AioSessionManager"},  # 1.25.10 to 1.25.24
     "dashscope.common.session_manager": {"SessionManager"},
+    "dashscope.agentstudio.transport": {"AsyncTransport", "SyncTransport"},
+    "dashscope.v2.resources.audio.realtime": {"_default_connector"},
+    "dashscope.v2.transport.http": {"AsyncTransport", "SyncTransport"},
+    "dashscope.v2.transport.ws": {"_connect", "_default_connector"},
 }
 
 # Ways out that lead elsewhere than to the service: patterns of place and way, and the reason.
@@ -85,18 +89,15 @@ ELSEWHERE = (
     ("dashscope.acli.*", "*subprocess*", "programs on the user's machine"),
     ("dashscope.acli.cli.handlers_config:*", "os.system", "the user's editor"),
     ("dashscope.acli.extensions:build_http_tool.*", "httpx.AsyncClient", "the user's HTTP tools"),
+    ("dashscope.acli.providers.anthropic:*", "anthropic*", "a provider that the user names"),
+    ("dashscope.acli.providers.openai:*", "openai.*", "a provider that the user names"),
     ("dashscope.acli.skills.store:*", "urllib.request.urlopen", "the stores of skills"),
     ("dashscope.acli.tools.browser:*", "playwright.*", "web pages"),
     ("dashscope.acli.tools.web_search:*", "duckduckgo_search.*", "a search engine"),
 )
 
-# Places that wait for their rows in the table, as patterns.
-WAITING = (
-    "dashscope.acli.platforms.bailian.mcp:*",
-    "dashscope.acli.providers.*",
-    "dashscope.agentstudio.transport:*",
-    "dashscope.v2.*",
-)
+# Patterns of places that wait for their rows in the table.
+WAITING: tuple[str, ...] = ()
 
 # What else the SDK imports from outside the standard library. Any other import is a way out until
 # somebody has looked at it.
@@ -189,16 +190,18 @@ _Scope = tuple[str, ...]
 
 class _Module(NamedTuple):
     name: str
+    package: _Scope
     nodes: list[tuple[ast.AST, _Scope]]
-    #: What its imports bind, by scope: (("Class", "method"), "Session") -> ["requests.Session"].
-    imports: dict[tuple[_Scope, str], list[str]]
+    #: What its imports and definitions bind, by scope: (("Class", "method"), "Session") ->
+    #: ["requests.Session"].
+    names: dict[tuple[_Scope, str], list[str]]
 
-    def bound_in(self, scope: _Scope, name: str) -> Optional[_Scope]:
-        """The scope, from ``scope`` outwards, whose imports bind ``name``."""
+    def lookup(self, name: str, scope: _Scope = ()) -> tuple[list[str], _Scope]:
+        """What ``name`` may stand for, as seen from ``scope``, and the scope that binds it."""
         for depth in range(len(scope), -1, -1):
-            if (scope[:depth], name) in self.imports:
-                return scope[:depth]
-        return None
+            if (scope[:depth], name) in self.names:
+                return self.names[scope[:depth], name], scope[:depth]
+        return [f"{origin}.{name}" for origin in self.names.get(((), "*"), ())], ("*",)
 
 
 def _modules(folder: Path) -> Iterator[_Module]:
@@ -210,19 +213,22 @@ def _modules(folder: Path) -> Iterator[_Module]:
             tree = ast.parse(path.read_bytes(), str(path))
         except SyntaxError:  # this Python cannot import it either
             continue
-        nodes = list(_evaluated(tree))
-        imports: dict[tuple[_Scope, str], list[str]] = {}
+        name = ".".join(package if path.stem == "__init__" else (*package, path.stem))
+        nodes = list(_evaluated(tree, ()))
+        names: dict[tuple[_Scope, str], list[str]] = {}
         for node, scope in nodes:
-            for name, target in _bindings(node, package):
-                imports.setdefault((scope, name), []).append(target)
-        name = package if path.stem == "__init__" else (*package, path.stem)
-        yield _Module(".".join(name), nodes, imports)
+            for bound, target in _imported(node, package):
+                names.setdefault((scope, bound), []).append(target)
+        for node in tree.body:
+            if isinstance(node, _DEFINITIONS):
+                names.setdefault(((), node.name), []).append(f"{name}.{node.name}")
+        yield _Module(name, package, nodes, names)
 
 
-def _evaluated(node: ast.AST, scope: _Scope = ()) -> Iterator[tuple[ast.AST, _Scope]]:
+def _evaluated(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]:
     """The nodes below ``node``, and the scopes they stand in, without those that are but types."""
     yield node, scope
-    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+    if isinstance(node, _DEFINITIONS):
         scope = (*scope, node.name)
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "type"):  # the last is that of an except clause
@@ -237,6 +243,9 @@ def _evaluated(node: ast.AST, scope: _Scope = ()) -> Iterator[tuple[ast.AST, _Sc
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _evaluated(child, scope)
+
+
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _name(node: ast.AST) -> str:
@@ -256,7 +265,7 @@ def _name(node: ast.AST) -> str:
     return f"{owner}.{attribute}" if owner else ""
 
 
-def _bindings(node: ast.AST, package: _Scope) -> Iterator[tuple[str, str]]:
+def _imported(node: ast.AST, package: _Scope) -> Iterator[tuple[str, str]]:
     """The names that an import statement binds, "*" for all of a module, and what they stand for."""
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -274,7 +283,7 @@ def _ways_out(
     node: ast.AST, scope: _Scope, module: _Module, modules: dict[str, _Module]
 ) -> Iterator[tuple[str, str]]:
     """The ways out that ``node`` uses, each with the global name through which it does."""
-    for _, target in _bindings(node, tuple(module.name.split("."))):
+    for _, target in _imported(node, module.package):
         top = target.partition(".")[0]
         if _STANDARD and top not in _STANDARD and top not in _LOOKED_AT:
             yield f"import {top}", ""
@@ -284,33 +293,27 @@ def _ways_out(
                 yield str(argument.value), ""
     first, dot, rest = _name(node).partition(".")
     if first and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-        where = module.bound_in(scope, first)
-        if where is None:
-            targets = [f"{origin}.{first}" for origin in module.imports.get(((), "*"), ())]
-        else:
-            targets = module.imports[where, first]
+        targets, bound_in = module.lookup(first, scope)
         for target in targets:
             way = _followed(target + dot + rest, modules)
             if _opens(way):
-                yield way, first if where == () else ""
+                yield way, first if bound_in == () else ""
 
 
 def _followed(name: str, modules: dict[str, _Module]) -> str:
     """``name`` where it is defined, if modules of the SDK pass it on to each other."""
-    for _ in range(9):
-        module, found, rest = name, "", ""
-        while module not in modules and "." in module:
-            module, _, last = module.rpartition(".")
-            found, rest = last, f".{found}{rest}" if found else ""
-        if module not in modules or not found:
-            return name
-        imports = modules[module].imports
-        target = imports.get(((), found)) or [
-            f"{origin}.{found}" for origin in imports.get(((), "*"), ())
-        ]
-        if not target or target[0] + rest == name:
-            return name
-        name = target[0] + rest
+    for _ in range(9):  # import cycles
+        parts = name.split(".")
+        owner = next(
+            (depth for depth in range(len(parts) - 1, 0, -1) if ".".join(parts[:depth]) in modules),
+            None,
+        )
+        if owner is None:
+            break
+        targets, _scope = modules[".".join(parts[:owner])].lookup(parts[owner])
+        if not targets:
+            break
+        name = ".".join((targets[0], *parts[owner + 1 :]))
     return name
 
 

@@ -52,7 +52,8 @@ def run(command: list[str], workspace: str | None = None) -> int:
     try:
         return _become(command, environment)
     except OSError as error:
-        print(f"{command[0]}: {error.strerror or error}", file=sys.stderr)
+        reason = error.strerror or error
+        print(f"dashscope-ws-patch run: {command[0]}: {reason}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
 
 

@@ -157,6 +157,9 @@ class Loopback:
         await server.shutdown(0.1)
         for transport in transports:
             transport.abort()
+        # A connection that is still in its TLS handshake is known to its task alone.
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
         await asyncio.sleep(0.01)  # for the transports to close their sockets
 
     async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:

@@ -100,7 +100,6 @@ class Drive:
     def write(self, name: str, content: bytes) -> str:
         """The path of a new file of this drive."""
         path = Path(self.folder, name)
-        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         return str(path)
 
@@ -248,7 +247,7 @@ def _on(
 
     The release must have the first method; it may lack the others.
     """
-    path = f"dashscope{'' if target.startswith(':') else '.'}{target}"
+    path = f"dashscope.{target}"
 
     def drive_(drive: Drive) -> object:
         owner, of_object = _find(path), {}
@@ -486,29 +485,30 @@ def _apart(row: _Row) -> _Row:
 
 
 def _tuning(drive: Drive, cls: Any) -> Any:
-    """An AgenticRL whose function is still to be packed and registered, and its data uploaded."""
+    """An AgenticRL with functions, in the current directory, that are still to be registered."""
     rl = importlib.import_module("dashscope.finetune.reinforcement")
-    drive.write("function/requirements.txt", b"requests")
-    path = drive.write("function/processor.py", b"class Processor: pass")
-    code = rl.FunctionComponentModel(zipdir=str(Path(path).parent), classpath="processor.Processor")
+    drive.write("requirements.txt", b"requests")
+    drive.write("processor.py", b"class Processor: pass")
     tuning = cls()
-    tuning.tuning.functions = [rl.RolloutFunctionComponent(fcmodel=code)]
-    tuning.tuning.datasets = [rl.TrainingDataset(file_name=drive.file)]
+    tuning.tuning.functions = [
+        component(fcmodel=rl.FunctionComponentModel(classpath="processor.Processor"))
+        for component in (rl.RolloutFunctionComponent, rl.RewardFunctionComponent)
+    ]
     return tuning
 
 
 @_surface(f"{_RL}.run")
 def _rl_run(drive: Drive, cls: Any) -> None:
-    """Registers the function, uploads the data, submits the job."""
-    tuning = _tuning(drive, cls)
-    datasets = tuning.tuning.datasets
+    """Registers the functions, uploads the data, submits the job."""
+    data = [_beside(cls, "TrainingDataset")(file_name=drive.file)]
     # The **kwargs of run go to the request that submits the job.
-    drive.run(tuning.run(training_datasets=datasets, **drive.naming(cls.call)))
+    named = drive.naming(cls.call)
+    drive.run(_tuning(drive, cls).run(training_datasets=data, **named))
 
 
 @_surface(f"{_RL}.register_functions")
 def _rl_functions(drive: Drive, cls: Any) -> None:
-    """Registers the function and loads it, the second time with a call to its own endpoint."""
+    """Registers and loads the functions, one of them again with a call to its own endpoint."""
     tuning = _tuning(drive, cls)
     drive.run(tuning.register_functions(lazy_load=False))
     drive.run(tuning.tuning.functions[0].load(warmup=True))
@@ -737,9 +737,11 @@ _TABLE: dict[str, tuple[_Row, ...]] = {
         _on("models:Models", *_MODELS),
         _on("model:Model", *_MODELS),
         _on("models:Model", *_MODELS, label="of models"),
-        _on(":FineTunes", *_FINE_TUNES),
+        _on("finetune.finetunes:FineTunes", *_FINE_TUNES),
+        _on("customize.finetunes:FineTunes", *_FINE_TUNES, label="of customize"),
         _on("finetune:FineTune", *_FINE_TUNES),
-        _on(":Deployments", *_DEPLOYMENTS),
+        _on("finetune.deployments:Deployments", *_DEPLOYMENTS),
+        _on("customize.deployments:Deployments", *_DEPLOYMENTS, label="of customize"),
         _on("deployment:Deployment", *_DEPLOYMENTS),
         _on(
             "finetune.agentic_rl:AgenticRL",

@@ -1,0 +1,110 @@
+"""Real virtual environments with the package in them, installed from its wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from glob import glob
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = "Scripts" if os.name == "nt" else "bin"
+
+# 1.17.1 imports pkg_resources, which setuptools 80 announces the end of, on stderr.
+OLD_SDK = ("dashscope==1.17.1", "setuptools<80")
+NEW_SDK = ("dashscope==2.0.2",)
+
+
+def clean(**variables: str) -> dict[str, str]:
+    """This process's environment variables without those that change how Python starts."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "DASHSCOPE", "COV_", "PYTEST"))
+    }
+    return {**kept, **variables}
+
+
+def python(minor: int) -> str | None:
+    """A CPython 3.``minor`` of this machine, or None."""
+    if sys.version_info[1] == minor:
+        return sys.executable
+    pyenv = os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv"))
+    found = [*glob(f"{pyenv}/versions/3.{minor}.*/bin/python"), shutil.which(f"python3.{minor}")]
+    for candidate in filter(None, found):
+        probe = [candidate, "-c", f"import sys; sys.exit(sys.version_info[1] != {minor})"]
+        if subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0:
+            return candidate
+    return None
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the package's wheel into ``folder``, from a copy: a build leaves files behind."""
+    source = folder / "source"
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__", "build", "*.egg*")
+    )
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=clean(),
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+class Environment:
+    """A new virtual environment in ``folder``, of the interpreter ``base``, with ``packages``."""
+
+    def __init__(self, folder: Path, base: str, *packages: object) -> None:
+        self.folder = folder
+        self.python = str(folder / BIN / "python")
+        uv = shutil.which("uv")
+        create = [uv, "venv", "--quiet", "--python"] if uv else []
+        if uv:
+            self._run(uv, "venv", "--quiet", "--python", base, str(folder))
+            self._install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+            self._install += ["--python", self.python]
+            self._uninstall = [uv, "pip", "uninstall", "--quiet", "--python", self.python]
+        else:
+            self._run(base, "-m", "venv", str(folder))
+            self._install = [self.python, "-m", "pip", "install", "--quiet"]
+            self._uninstall = [self.python, "-m", "pip", "uninstall", "--quiet", "--yes"]
+        self.install(*packages)
+        purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        self.site_packages = Path(self.output("-c", purelib))
+
+    def script(self, name: str) -> str:
+        return str(self.folder / BIN / name)
+
+    def install(self, *packages: object) -> None:
+        if packages:
+            self._run(*self._install, *map(str, packages))
+
+    def uninstall(self, package: str) -> None:
+        self._run(*self._uninstall, package)
+
+    def output(self, *arguments: str, **variables: str) -> str:
+        """What the environment's Python prints when it is called with ``arguments``."""
+        return subprocess.run(
+            [self.python, *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=clean(**variables),
+        ).stdout.strip()
+
+    def files(self) -> dict[str, bytes]:
+        """Each file of site-packages but compiled ones of other files, with its content."""
+        return {
+            str(file.relative_to(self.site_packages)): file.read_bytes()
+            for file in self.site_packages.rglob("*")
+            if file.is_file()
+        }
+
+    @staticmethod
+    def _run(*command: str) -> None:
+        subprocess.run(command, check=True, env=clean())
