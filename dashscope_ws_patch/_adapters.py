@@ -14,6 +14,7 @@ import types
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from typing import Any, Callable
+from urllib.parse import urlsplit
 
 import wrapt
 
@@ -149,8 +150,11 @@ def build(original: Any) -> Any:
 
     @functools.wraps(original)
     def build_api_request(*args: Any, **kwargs: Any) -> Any:
+        headers = kwargs.get("headers")
+        if headers and HEADER in headers and not kwargs.get("enable_encryption"):
+            return original(*args, **kwargs)  # named, by workspace= from 1.17 on: as natively
         if (
-            kwargs.get("headers")
+            headers
             or kwargs.get("base_address")
             or kwargs.get("session")
             or kwargs.get("workspace")
@@ -195,18 +199,23 @@ def send_to_service(
     return wrapped(*args, **kwargs)
 
 
-def _routed(function: Any, session: Any = None) -> Any:
-    """``function`` with the workspace put into the URL and the headers that it is given."""
+def _routed(function: Any, session: Any = None, service: Callable[[str], bool] = bool) -> Any:
+    """``function`` with the workspace put into the URL and the headers that it is given.
+
+    ``service`` tells whether a URL is one of the service.
+    """
 
     def routed(*args: Any, **kwargs: Any) -> Any:
         # websocket-client says header= where everybody else says headers=.
         key = "header" if "header" in kwargs else "headers"
         headers = argument(function, args, kwargs, key)
+        url = str(argument(function, args, kwargs, "url") or "")
         if (
-            workspace_in_headers(headers) is None
+            service(url)
+            and workspace_in_headers(headers) is None
             and workspace_in_headers(getattr(session, "headers", None)) is None
         ):
-            target, workspace = route(str(argument(function, args, kwargs, "url")))
+            target, workspace = route(url)
             if workspace is not None:
                 if isinstance(headers, (list, tuple)):
                     headers = [*headers, f"{HEADER}: {workspace}"]
@@ -273,12 +282,17 @@ def host(original: Any) -> Any:
 
 
 class _Library(wrapt.ObjectProxy):  # type: ignore[misc]
+    _self_service: Callable[[str], bool] = bool
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
         if name in _SENDING:
-            return _routed(value)
+            return _routed(value, service=self._self_service)
         if name in _SESSIONS:
-            return wrapt.FunctionWrapper(value, _session)
+            service = self._self_service
+            return wrapt.FunctionWrapper(
+                value, lambda made, _, args, kwargs: _Session(made(*args, **kwargs), service)
+            )
         if name == "Thread":
             return _Thread
         return value
@@ -290,9 +304,13 @@ _SESSIONS = {"Session", "ClientSession", "AsyncClient"}
 
 
 class _Session(wrapt.ObjectProxy):  # type: ignore[misc]
+    def __init__(self, session: Any, service: Callable[[str], bool]) -> None:
+        super().__init__(session)
+        self._self_service = service
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        return _routed(value, self.__wrapped__) if name in _SENDING else value
+        return _routed(value, self.__wrapped__, self._self_service) if name in _SENDING else value
 
     def __enter__(self) -> Any:
         self.__wrapped__.__enter__()
@@ -304,10 +322,6 @@ class _Session(wrapt.ObjectProxy):  # type: ignore[misc]
 
     async def __aexit__(self, *error: Any) -> Any:
         return await self.__wrapped__.__aexit__(*error)
-
-
-def _session(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    return _Session(wrapped(*args, **kwargs))
 
 
 class _Thread(threading.Thread):
@@ -326,6 +340,21 @@ def library(original: Any) -> Any:
     What it sends is routed; the threads that it starts, in which it sends, keep the scope.
     """
     return _Library(original)
+
+
+def library_to(module: str, endpoint: str) -> Adapter:
+    """``library`` in a module that also sends to hosts of the user's: only what goes to the host of
+    the URL that is the constant ``endpoint`` of ``module`` is routed."""
+
+    def service(url: str) -> bool:
+        return urlsplit(url).hostname == urlsplit(getattr(sys.modules[module], endpoint)).hostname
+
+    def adapter(original: Any) -> Any:
+        library = _Library(original)
+        library._self_service = service
+        return library
+
+    return adapter
 
 
 def executor(original: Any) -> Any:

@@ -18,7 +18,7 @@ from . import _adapters as adapt
 from ._activation import SDK
 from ._seams import SEAMS
 
-SEAM, FOREIGN, OPEN, UNKNOWN = "seam", "foreign", "open", "unknown"
+SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
 
 
 class Egress(NamedTuple):
@@ -29,9 +29,9 @@ class Egress(NamedTuple):
     #: What it uses, such as ``requests.Session``.
     way: str
     line: int
-    #: "seam", "foreign", "open" or "unknown".
+    #: "seam", "foreign" (it does not lead to the service) or "unknown".
     state: str
-    #: The seam, or the reason.
+    #: The seam, or the reason; nothing for an unknown one.
     why: str
 
 
@@ -96,9 +96,6 @@ ELSEWHERE = (
     ("dashscope.acli.tools.web_search:*", "duckduckgo_search.*", "a search engine"),
 )
 
-# Patterns of places that wait for their rows in the table.
-WAITING: tuple[str, ...] = ()
-
 # What else the SDK imports from outside the standard library. Any other import is a way out until
 # somebody has looked at it.
 HARMLESS = {
@@ -133,17 +130,12 @@ def audit(folder: Optional[Path] = None) -> list[Egress]:
 def summary(found: list[Egress]) -> str:
     """One line: how many ways out there are, in which states, and where the unknown ones are."""
     states = [egress.state for egress in found]
-    text = f"{len(found)} ways out of the SDK"
-    for state, meaning in (
-        (SEAM, "behind seams"),
-        (FOREIGN, "not to the service"),
-        (OPEN, "not covered yet"),
-        (UNKNOWN, "unknown"),
-    ):
-        if state in states:
-            text += f", {states.count(state)} {meaning}"
     unknown = [f"{egress.place} ({egress.way})" for egress in found if egress.state == UNKNOWN]
-    return text + (": " + ", ".join(unknown) if unknown else "")
+    return (
+        f"{len(found)} ways out of the SDK: {states.count(SEAM)} behind seams, "
+        f"{states.count(FOREIGN)} not to the service, "
+        f"{len(unknown)} unknown{': ' if unknown else ''}{', '.join(unknown)}"
+    )
 
 
 # The verdict
@@ -173,8 +165,6 @@ def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
     for places, ways, reason in ELSEWHERE:
         if fnmatchcase(place, places) and fnmatchcase(way, ways):
             return FOREIGN, reason
-    if any(fnmatchcase(place, places) for places in WAITING):
-        return OPEN, "waits for its row"
     return UNKNOWN, ""
 
 
@@ -259,14 +249,14 @@ def _name(node: ast.AST) -> str:
         and _name(node.func) in ("getattr", "hasattr")
         and isinstance(node.args[1], ast.Constant)
     ):
-        owner, attribute = _name(node.args[0]), node.args[1].value
+        owner, attribute = _name(node.args[0]), str(node.args[1].value)
     else:
         return ""
     return f"{owner}.{attribute}" if owner else ""
 
 
 def _imported(node: ast.AST, package: _Scope) -> Iterator[tuple[str, str]]:
-    """The names that an import statement binds, "*" for all of a module, and what they stand for."""
+    """The names that an import binds ("*": all of a module), and what they stand for."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             top = alias.name.partition(".")[0]

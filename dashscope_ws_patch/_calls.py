@@ -123,8 +123,10 @@ _POSITIONS: dict[Any, dict[str, int]] = {}
 def positions(function: Any) -> Mapping[str, int]:
     """Where each parameter of ``function`` stands in a positional call."""
     bound = isinstance(function, type) or getattr(function, "__self__", None) is not None
-    constructor = vars(function).get("__init__") if isinstance(function, type) else function
-    code = getattr(constructor, "__code__", None)
+    plain = vars(function).get("__init__") if isinstance(function, type) else function
+    while hasattr(plain, "__wrapped__"):  # a decorator's (*args, **kwargs) says nothing
+        plain = plain.__wrapped__
+    code = getattr(plain, "__code__", None)
     if code is None:
         return {}
     known = _POSITIONS.get((code, bound))

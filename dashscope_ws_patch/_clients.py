@@ -87,6 +87,17 @@ def mount(original: Any) -> Any:
     return property(mounted, original.fset, original.fdel, original.__doc__)
 
 
+def shared(original: Any) -> Any:
+    """``_get_client`` of ``dashscope.chat``: one client for all, so not of its first user's scope."""
+
+    @functools.wraps(original)
+    def _get_client() -> Any:
+        with during(NO_CALL._replace(building=True), None):
+            return original()
+
+    return _get_client
+
+
 def _scope(config: Any) -> _workspace.Scope | None:
     return scope_in_effect() or config.born
 
@@ -353,6 +364,11 @@ def studio_transport(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, A
             if label:
                 target = with_host_workspace(url, workspace)
                 args, kwargs = with_argument(wrapped, args, kwargs, "path", target)
+                # It names the host, and so the workspace, that the client was built for.
+                agent = with_host_workspace(instance.base_url, workspace).join(
+                    instance.user_agent.rsplit(instance.base_url, 1)
+                )
+                extra = {"User-Agent": agent, **(extra or {})}
             headers = {**(extra or {}), HEADER: workspace}
             args, kwargs = with_argument(wrapped, args, kwargs, "extra_headers", headers)
     return wrapped(*args, **kwargs)

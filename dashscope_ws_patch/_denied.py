@@ -6,18 +6,19 @@ the hint and the loopback service's accounts read it. ``SEAMS`` lists where the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
 import threading
 import types
-import weakref
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from ._calls import ambient, recall, workspace_in_headers, workspace_in_host
+from ._calls import HEADER, Memory, ambient, recall, workspace_in_headers, workspace_in_host
 
 if TYPE_CHECKING:
     import argparse
@@ -54,10 +55,10 @@ WORKSPACE = Refusal(
         "API Key 属于 RAM 子账号，而请求没有指定业务空间，或指定的业务空间中没有该子账号。",
     ),
     Text(
-        "Set the workspace. See in the console, under 业务空间管理 (workspaces), to which one the "
-        "sub-account belongs; if to none, the administrator adds it.",
-        "设置业务空间。在控制台的“业务空间管理”中查看该子账号属于哪个业务空间；"
-        "如果都不属于，请管理员将其加入。",
+        "Set the workspace that the sub-account is a member of: the console shows it under "
+        "业务空间管理 (workspaces). If there is none, the administrator adds the sub-account.",
+        "设置该子账号所属的业务空间，可在控制台的“业务空间管理”中查看。"
+        "如果没有，请管理员将子账号加入某个业务空间。",
     ),
 )
 MODEL = Refusal(
@@ -68,9 +69,9 @@ MODEL = Refusal(
         "请求没有指定业务空间，或该业务空间无权调用此模型。",
     ),
     Text(
-        "Set the workspace. If it is the right one, the administrator grants it the model "
+        "Set the workspace. If it is set and right, the administrator grants the model to it "
         "(授权子业务空间模型调用和部署), or applies for the model in 模型广场 (the model gallery).",
-        "设置业务空间。如果业务空间无误，请管理员为其授权该模型（授权子业务空间模型调用和部署），"
+        "设置业务空间。如果已正确设置，请管理员为该业务空间授权此模型（授权子业务空间模型调用和部署），"
         "或在“模型广场”申请该模型。",
     ),
 )
@@ -155,7 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(namespace: argparse.Namespace) -> int:
-    """Explain each code that the text names; status 2, and a line on stderr, where it names none."""
+    """Explain each code that the text names; where it names none, one line on stderr, status 2."""
     lang = namespace.lang or language()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a paste, or a terminal, need not be in UTF-8
@@ -241,13 +242,17 @@ def _hint(
     code: str, workspace: str | None, source: str | None, host: str, model: str | None
 ) -> str:
     lang = language()
-    origin = _SOURCES.get(source or "", Text(source or "", source or "")).to(lang)
-    from_origin = Text(f", from {origin}", f"（来自{origin}）").to(lang) if origin else ""
-    named = f"{_shown(workspace)}{from_origin}"
+    origin = Text("", "")
+    if source is not None:
+        name = _SOURCES.get(source, Text(source, source))
+        origin = Text(f", from {name.en}", f"，来自{name.zh}")
     sent = (
         Text("It named no workspace.", "请求没有指定业务空间。")
         if workspace is None
-        else Text(f"It named the workspace {named}.", f"请求指定的业务空间是 {named}。")
+        else Text(
+            f"It named the workspace {_shown(workspace)}{origin.en}.",
+            f"请求指定的业务空间是 {_shown(workspace)}{origin.zh}。",
+        )
     )
     refused = (
         Text(f"{code}: {host} refused a request.", f"{code}：{host} 拒绝了请求。")
@@ -310,7 +315,8 @@ class Accounts:
         if request.foreign or (websocket and not request.messages and not self._handshake):
             return None
         key = request.header("Authorization").partition(" ")[2] or request.header("x-api-key")
-        named = request.workspaces or [workspace_in_host(f"https://{request.host}")]
+        named: list[str | None] = [*request.workspaces]
+        named = named or [workspace_in_host(f"https://{request.host}")]
         if key in self._unpurchased:
             refusal = UNPURCHASED
         elif key not in self._main and key not in self._members:
@@ -324,21 +330,23 @@ class Accounts:
         return Denial(403, refusal.code, refusal.message)
 
     def _may_call(self, workspace: str | None, request: Request) -> bool:
-        model = _model_of(request)
+        model = next(_models_of(request), None)
         return model is None or model in self._models.get(workspace or "", (model,))
 
 
-def _model_of(request: Request) -> str | None:
-    sent = [request.body, *request.messages[-1:]]
-    for text in sent:
-        try:
-            content = json.loads(text)
-            model = content.get("model") or content.get("payload", {}).get("model")
-        except (ValueError, AttributeError):
-            continue
-        if isinstance(model, str):
-            return model
-    return next(iter(parse_qs(urlsplit(request.path).query).get("model", ())), None)
+def _models_of(request: Request) -> Iterator[str]:
+    for sent in (request.body, *request.messages[-1:]):
+        yield from _models_in(sent)
+    yield from parse_qs(urlsplit(request.path).query).get("model", ())
+
+
+def _models_in(body: Any) -> Iterator[str]:
+    """The model that a request's JSON body, or a websocket's start message, names."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError):  # no JSON, or no object
+        content = json.loads(body)
+        for named in (content.get("model"), content.get("payload", {}).get("model")):
+            if isinstance(named, str) and named:
+                yield named
 
 
 # --- where the SDK meets a refusal ---------------------------------------------------------------
@@ -360,17 +368,23 @@ def watch(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) 
         raise
     if isinstance(result, types.CoroutineType):
         return _awaited(result, instance, args, kwargs)
-    if isinstance(result, types.GeneratorType):
-        return _Items(result, instance, args, kwargs)
-    if isinstance(result, types.AsyncGeneratorType):
-        return _AsyncItems(result, instance, args, kwargs)
-    _look(result, instance, args, kwargs)
+    if isinstance(result, (types.GeneratorType, types.AsyncGeneratorType)):
+        # In the context of the call: its items may be taken after the scope, or in a thread.
+        context = copy_context()
+
+        def look(outcome: Any) -> None:
+            context.run(_look, outcome, instance, args, kwargs)
+
+        asynchronous = isinstance(result, types.AsyncGeneratorType)
+        return _AsyncItems(result, look) if asynchronous else _iterated(result, look)
+    if not _fine(result):
+        _look(result, instance, args, kwargs)
     return result
 
 
 def listen(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
     """A callback of websocket-client, ``(ws, message)`` or ``(ws, error)``: what it is given."""
-    if args:
+    if args and not _fine(args[-1]):
         _look(args[-1], instance, args, kwargs)
     return wrapped(*args, **kwargs)
 
@@ -383,20 +397,19 @@ def connect(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]
     except Exception as error:
         _look(error, sent, args, kwargs)
         raise
-    try:
-        _handshakes[connection] = sent
-    except TypeError:  # the object of a connector of the program's own
-        pass
+    with contextlib.suppress(TypeError):  # the object of a connector of the program's own
+        _handshakes.keep(connection, sent)
     return connection
 
 
 class _Handshake:
     def __init__(self, url: str, headers: Any) -> None:
+        workspace = workspace_in_headers(headers)
         self.url = url
-        self.headers = {"X-DashScope-WorkSpace": workspace_in_headers(headers)}
+        self.headers = {HEADER: workspace} if workspace else {}
 
 
-_handshakes: weakref.WeakKeyDictionary[Any, _Handshake] = weakref.WeakKeyDictionary()
+_handshakes: Memory[_Handshake] = Memory()
 
 
 async def _awaited(coroutine: Any, instance: Any, args: Arguments, kwargs: Named) -> Any:
@@ -405,51 +418,59 @@ async def _awaited(coroutine: Any, instance: Any, args: Arguments, kwargs: Named
     except Exception as error:
         _look(error, instance, args, kwargs)
         raise
-    _look(result, instance, args, kwargs)
+    if not _fine(result):
+        _look(result, instance, args, kwargs)
     return result
 
 
-class _Watched:
-    # Not a generator around the SDK's: that one must be closed when, and only when, it would be
-    # natively, and one generator inside another is closed later.
-    def __init__(self, items: Any, instance: Any, args: Arguments, kwargs: Named) -> None:
+def _iterated(items: Any, look: Callable[[Any], object]) -> Iterator[Any]:
+    try:
+        for item in items:
+            if not _fine(item):
+                look(item)
+            yield item
+    except Exception as error:
+        look(error)
+        raise
+    finally:
+        items.close()
+
+
+class _AsyncItems:
+    # No generator around the SDK's: left alone by its consumer, the inner one would be closed one
+    # turn of the event loop later than natively.
+    def __init__(self, items: Any, look: Callable[[Any], object]) -> None:
         self._items = items
-        self._call = (instance, args, kwargs)
+        self._look = look
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._items, name)
 
-
-class _Items(_Watched):
-    def __iter__(self) -> _Items:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            item = next(self._items)
-        except StopIteration:
-            raise
-        except Exception as error:
-            _look(error, *self._call)
-            raise
-        _look(item, *self._call)
-        return item
-
-
-class _AsyncItems(_Watched):
     def __aiter__(self) -> _AsyncItems:
         return self
 
     async def __anext__(self) -> Any:
         try:
             item = await self._items.__anext__()
-        except StopAsyncIteration:
-            raise
         except Exception as error:
-            _look(error, *self._call)
+            self._look(error)
             raise
-        _look(item, *self._call)
+        if not _fine(item):
+            self._look(item)
         return item
+
+
+_ERROR_SIZE = 2048  # characters or bytes: several times what the service's errors have
+
+
+def _fine(outcome: Any) -> bool:
+    """Whether one glance tells that this is no refusal: all that a success pays for the hint."""
+    if isinstance(outcome, dict):
+        succeeded = not outcome.get("code") and outcome.get("status_code", 200) == 200
+        return succeeded and "error" not in outcome
+    if isinstance(outcome, str):
+        return len(outcome) > _ERROR_SIZE or "enied" not in outcome
+    return outcome is None or isinstance(outcome, (bytes, bytearray))
 
 
 def _look(outcome: Any, instance: Any, args: Arguments, kwargs: Named) -> None:
@@ -463,22 +484,21 @@ def _look(outcome: Any, instance: Any, args: Arguments, kwargs: Named) -> None:
 
 
 def _code(outcome: Any) -> str | None:
-    """The code that ``outcome`` refuses with, or None. Cheap where it is none: see the order."""
-    if outcome is None or isinstance(outcome, (bytes, bytearray)):
+    """The code that ``outcome`` refuses with, or None if it does not."""
+    if _fine(outcome):
         return None
     if isinstance(outcome, dict):  # a 1.x response, or the plain body where output is flattened
         return _code_of_body(outcome)
     if isinstance(outcome, str):
-        return _code_of_message(outcome)
+        return _code_of_message(json.loads(outcome))
     if isinstance(outcome, tuple):  # (event, response) of a 1.x stream
         return _code(outcome[-1])
     if isinstance(outcome, Exception):
         # websocket-client's WebSocketBadStatusException has the body of the answer in its text.
         status = getattr(outcome, "status_code", None)
         handshake = status == 403 and hasattr(outcome, "resp_headers")
-        return _first(f"{getattr(outcome, 'code', '')} {outcome}") or (
-            HANDSHAKE.code if handshake else None
-        )
+        found = _first(getattr(outcome, "code", ""), outcome)
+        return found or (HANDSHAKE.code if handshake else None)
     content = getattr(outcome, "content", None)
     if isinstance(content, bytes):  # an httpx.Response, read
         if outcome.status_code >= 400:
@@ -486,41 +506,35 @@ def _code(outcome: Any) -> str | None:
         if len(content) <= _ERROR_SIZE and b"enied" in content:
             return _code_of_body(json.loads(content))
     elif getattr(outcome, "is_error", False):  # a 2.x event where raise_on_error is False
-        return _first(f"{outcome.code} {outcome.message}")
+        return _first(outcome.code, outcome.message)
     return None
 
 
-_ERROR_SIZE = 4096  # bytes: far more than the service's errors have
-
-
-def _first(text: str) -> str | None:
-    refusals = recognise(text)
+def _first(*texts: object) -> str | None:
+    refusals = recognise(" ".join(map(str, texts)))
     return refusals[0].code if refusals else None
 
 
-def _code_of_body(body: Any) -> str | None:
+def _code_of_body(body: dict[str, Any]) -> str | None:
     error = body.get("error")
     if isinstance(error, dict):  # the compatible modes
-        return _first(f"{error.get('code')} {error.get('type')} {error.get('message')}")
+        return _first(error.get("code"), error.get("type"), error.get("message"))
     code = body.get("code")
-    if not code and body.get("status_code", 200) in (200, 201):
+    if not code and body.get("status_code", 200) < 400:
         return None
     # The status as a code: how WebSocketRequest tells of a refused handshake.
-    found = _first(f"{code} {body.get('message')} {body.get('msg')}")
+    found = _first(code, body.get("message"), body.get("msg"))
     return found or (HANDSHAKE.code if code == 403 else None)
 
 
-def _code_of_message(message: str) -> str | None:
+def _code_of_message(event: dict[str, Any]) -> str | None:
     """The code in a websocket message that reports an error: a failed task, a realtime error."""
-    if len(message) > _ERROR_SIZE or "enied" not in message:
-        return None
-    event = json.loads(message)
     header = event.get("header") or {}
     if header.get("event") == "task-failed":
-        return _first(f"{header.get('error_code')} {header.get('error_message')}")
+        return _first(header.get("error_code"), header.get("error_message"))
     output = (event.get("payload") or {}).get("output") or {}
     if output.get("action") == "task-failed":  # TingWu, inside a result
-        return _first(f"{output.get('errorCode')} {output.get('errorMessage')}")
+        return _first(output.get("errorCode"), output.get("errorMessage"))
     return _code_of_body(event) if event.get("type") == "error" else None
 
 
@@ -544,7 +558,7 @@ def _sent(*holders: Any) -> Iterator[tuple[str, Any, Any]]:
             _get(holder, "request_info"),  # of aiohttp's responses
             _get(holder, "request"),  # of those of requests and httpx
             _get(_get(holder, "_response"), "request"),  # of the SDK's streams
-            _handshake(connection),  # of the SDK's websocket tasks
+            _handshakes.of(connection),  # of the SDK's websocket tasks
             holder,  # the SDK's request objects, websocket-client's applications, realtime sessions
         ):
             url = _get(request, "url") or _get(request, "_url")
@@ -557,27 +571,15 @@ def _sent(*holders: Any) -> Iterator[tuple[str, Any, Any]]:
                     yield str(url), headers, request
 
 
-def _handshake(connection: Any) -> _Handshake | None:
-    try:
-        return _handshakes.get(connection)
-    except TypeError:
-        return None
-
-
 def _models(url: str, request: Any, instance: Any, kwargs: Named) -> Iterator[str]:
     """The model that was asked for, from wherever it can still be seen."""
-    yield from filter(_is_name, (kwargs.get("model"), _get(_get(instance, "data"), "model")))
-    yield from filter(_is_name, (_get(instance, "model"), _get(instance, "_model")))
+    data = _get(instance, "data")
+    known = (kwargs.get("model"), _get(data, "model"), _get(instance, "model"))
+    for named in (*known, _get(instance, "_model")):
+        if isinstance(named, str) and named:
+            yield named
     yield from parse_qs(urlsplit(url).query).get("model", ())
-    body = _get(request, "content") or _get(request, "body")
-    if isinstance(body, (str, bytes)):
-        content = json.loads(body)
-        if isinstance(content, dict) and _is_name(content.get("model")):
-            yield content["model"]
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    yield from _models_in(_get(request, "content") or _get(request, "body"))
 
 
 def _get(holder: Any, name: str) -> Any:
@@ -594,7 +596,10 @@ def _source(workspace: str, instance: Any) -> str | None:
         return call.source
     if call.born is not None and call.born.workspace == workspace:
         return "scope"
-    found, source = ambient()
+    try:
+        found, source = ambient()
+    except ValueError:  # the environment's is malformed
+        return None
     return source if found == workspace else None
 
 
@@ -605,7 +610,7 @@ _TINGWU = "dashscope.multimodal.tingwu.tingwu_realtime"
 _V2 = "dashscope.v2."
 
 #: Module, attribute, adapter, first release that has it[, first that no longer has it].
-SEAMS = (
+SEAMS: tuple[tuple[Any, ...], ...] = (
     # Request objects of the 1.x surface: answers, streams, websocket tasks and handshakes.
     (_ENTITIES + "http_request", "HttpRequest._handle_response", watch, "1.0.0"),
     (_ENTITIES + "http_request", "HttpRequest._handle_aio_response", watch, "1.20.0"),

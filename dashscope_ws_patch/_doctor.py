@@ -40,6 +40,8 @@ class Row(NamedTuple):
 
     surface: str
     requests: int
+    #: How many requests are made without the shim, and how many of them carry the workspace.
+    natively: int
     native: int
     shim: int
     leaks: int
@@ -47,8 +49,8 @@ class Row(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Every request carried the workspace, and at least one was made."""
-        return self.shim == self.requests > 0 and not self.leaks
+        """Every request that is made natively was made, and carried the workspace."""
+        return self.shim == self.requests == self.natively > 0 and not self.leaks
 
 
 def main(options: argparse.Namespace) -> int:
@@ -70,6 +72,7 @@ def main(options: argparse.Namespace) -> int:
         row = Row(
             after["surface"],
             after["requests"],
+            before["requests"],
             before["right"],
             after["right"],
             after["leaks"],

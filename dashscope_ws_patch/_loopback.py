@@ -151,15 +151,17 @@ class Loopback:
                 raise
             started.set_exception(error)
             return
+        # asyncio leaks a connection that it has accepted and not yet handed over when it closes.
+        await asyncio.sleep(0.01)
         listener.close()
         # Taken before the shutdown forgets them: closing a TLS connection waits for the peer.
         transports = [c.transport for c in server.connections if c.transport]
-        await server.shutdown(0.1)
-        for transport in transports:
-            transport.abort()
         # A connection that is still in its TLS handshake is known to its task alone.
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
+        await server.shutdown(0.1)
+        for transport in transports:
+            transport.abort()
         await asyncio.sleep(0.01)  # for the transports to close their sockets
 
     async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
@@ -350,11 +352,12 @@ URL = f"https://{STORAGE_HOST}/result.png"
 AUDIO = base64.b64encode(bytes(64)).decode()
 TEXT = [{"type": "text", "text": "hello"}]
 # A path that ends with one of these, and is read, is a list; what comes after it is an id.
-COLLECTIONS = set(
-    "agents agent_logs assistants batches credentials deployment_runs deployments environments"
-    " events files fine-tunes memories memory_stores memory_versions messages models outputs"
-    " resources runs sessions skills steps tasks threads vaults versions webhook_endpoints".split()
-)
+COLLECTIONS = {
+    "agent_logs", "agents", "assistants", "batches", "credentials", "deployment_runs",
+    "deployments", "environments", "events", "files", "fine-tunes", "memories", "memory_stores",
+    "memory_versions", "messages", "models", "outputs", "resources", "runs", "sessions", "skills",
+    "steps", "tasks", "threads", "vaults", "versions", "webhook_endpoints",
+}
 UPLOAD_POLICY = {
     "policy": "cG9saWN5", "signature": "c2lnbmF0dXJl", "oss_access_key_id": "loopback",
     "upload_dir": "dashscope-instant/loopback", "upload_host": f"https://{STORAGE_HOST}",
@@ -427,7 +430,9 @@ def _answer(request: Request) -> JSON:
     item = _resource(path)
     if re.search(r"/(agentstudio|threads|assistants|compatible)", path):
         if request.method == "GET" and path.rstrip("/").rpartition("/")[2] in COLLECTIONS:
-            return {"data": [item], "has_more": False, "next_page": None, "request_id": _id()}
+            following = None if "page=" in request.path else "2"
+            pages = {"has_more": False, "next_page": following}
+            return {"data": [item], **pages, "request_id": _id()}
         return {**item, "request_id": _id()}
     lists = {name: [item] for name in ("files", "models", "deployments", "jobs", "uploaded_files")}
     both = {**_output(path), **item, **lists, **_function(path), "total": 1, "logs": ["hello"]}

@@ -39,6 +39,7 @@ _RESOURCES = (
     "files", "fine_tunes", "images", "models", "multimodal.chat", "multimodal.embeddings",
     "reinforcement_learning", "rerank", "tingwu", "tokenization", "videos", "_jobs",
 )  # fmt: skip
+_MCP = "dashscope.acli.platforms.bailian.mcp"
 _STUDIO = "dashscope.agentstudio."
 _STUDIO_PARTS = (
     "agents", "deployments", "environments", "files", "memory_stores", "security", "sessions",
@@ -158,6 +159,7 @@ SEAMS = (
     Seam(_V2 + "client", "Client.agentstudio", clients.mount, "2.0.1"),
     Seam(_V2 + "client", "AsyncClient.agentstudio", clients.mount, "2.0.1"),
     Seam(_V2 + "client", "Client.ws_connection", adapt.call, "2.0.1"),
+    Seam(_V2 + "_quickstart", "_get_client", clients.shared, "2.0.1"),
     Seam(_V2 + "_config", "_legacy_fallback", clients.no_nudge, "2.0.1"),
     # what sends,
     Seam(_V2 + "transport.http", "SyncTransport.request", clients.transport, "2.0.1"),
@@ -183,7 +185,11 @@ SEAMS = (
     Seam(_STUDIO + "transport", "SyncTransport.request", clients.studio_transport, "1.26.2"),
     Seam(_STUDIO + "transport", "AsyncTransport.request", clients.studio_transport, "1.26.2"),
     *(Seam(_STUDIO + "resources." + name, "*.*", adapt.call, "1.26.2") for name in _STUDIO_PARTS),
+    Seam(_STUDIO + "pagination", "CursorPage.__init__", adapt.construct, "1.26.2"),
+    Seam(_STUDIO + "pagination", "CursorPage.get_next", adapt.call, "1.26.2"),
+    Seam(_STUDIO + "pagination", "AsyncCursorPage.__init__", adapt.construct, "1.26.2"),
+    Seam(_STUDIO + "pagination", "AsyncCursorPage.get_next", adapt.call, "1.26.2"),
     # The command line's assistant.
     Seam("dashscope.acli.providers.tongyi", "httpx", adapt.library, "1.27.0"),
-    Seam("dashscope.acli.platforms.bailian.mcp", "httpx", adapt.library, "1.27.0"),
+    Seam(_MCP, "httpx", adapt.library_to(_MCP, "BAILIAN_MCP_BASE"), "1.27.0"),
 )

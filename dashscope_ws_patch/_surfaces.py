@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 API_KEY = "sk-loopback"
 _HOST = "dashscope.aliyuncs.com"
 _PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8"
-    "cf50cf000003860181d3b79fe90000000049454e44ae426082"
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a4944415478da6360"
+    "000000020001e527defc0000000049454e44ae426082"
 )
 
 
@@ -43,7 +43,7 @@ class Drive:
     """
 
     def __init__(
-        self, loopback: Loopback, named: Optional[dict[str, str]] = None, plain: bool = True
+        self, loopback: Loopback, named: dict[str, str] | None = None, plain: bool = True
     ) -> None:
         self.loopback = loopback
         self.named = dict(named or {})
@@ -89,7 +89,7 @@ class Drive:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not so after {seconds} s: {inspect.getsource(condition)}")
+                raise TimeoutError(f"waited {seconds} s in vain")
             time.sleep(0.005)
 
     @property
@@ -123,7 +123,7 @@ class Drive:
         return path
 
     @property
-    def realtime_url(self) -> Optional[str]:
+    def realtime_url(self) -> str | None:
         """The ``url=`` for classes with a hard-coded wss:// default; None if that will do."""
         return self.loopback.address(_HOST, "/api-ws/v1/realtime", True) if self.plain else None
 
@@ -178,9 +178,10 @@ def prepare(drive: Drive) -> None:
 
 def _led(drive: Drive, url: str) -> str:
     parts = urlsplit(url)
-    if not parts.hostname or "dashscope" not in parts.hostname:
+    host = parts.netloc.partition(":")[0]
+    if "dashscope" not in host and ".maas." not in host:
         return url
-    return drive.loopback.address(parts.hostname, parts.path, parts.scheme in ("ws", "wss"))
+    return drive.loopback.address(host, parts.path, parts.scheme in ("ws", "wss"))
 
 
 def _has(need: str) -> bool:
@@ -241,7 +242,7 @@ def _on(
     *calls: _Call,
     label: str = "",
     needs: tuple[str, ...] = (),
-    new: Optional[dict[str, Any]] = None,
+    new: dict[str, Any] | None = None,
 ) -> _Row:
     """Calls on a class of dashscope ("module:Class"), or with ``new`` on an instance made with it.
 

@@ -46,12 +46,10 @@ def build_wheel(folder: Path) -> Path:
     shutil.copytree(
         ROOT, source, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__", "build", "*.egg*")
     )
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env=clean(),
-    )
+    uv = shutil.which("uv")
+    build = [uv, "build", "--quiet"] if uv else [sys.executable, "-m", "build"]
+    command = [*build, "--wheel", str(source), "--out-dir" if uv else "--outdir", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=clean())
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -63,7 +61,6 @@ class Environment:
         self.folder = folder
         self.python = str(folder / BIN / "python")
         uv = shutil.which("uv")
-        create = [uv, "venv", "--quiet", "--python"] if uv else []
         if uv:
             self._run(uv, "venv", "--quiet", "--python", base, str(folder))
             self._install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
@@ -98,7 +95,7 @@ class Environment:
         ).stdout.strip()
 
     def files(self) -> dict[str, bytes]:
-        """Each file of site-packages but compiled ones of other files, with its content."""
+        """Each file of site-packages with its content."""
         return {
             str(file.relative_to(self.site_packages)): file.read_bytes()
             for file in self.site_packages.rglob("*")

@@ -5,7 +5,7 @@ Driven natively and with the shim; whatever is ambient then must not make a diff
 
 from __future__ import annotations
 
-import asyncio
+import copy
 import inspect
 from typing import Any, Callable
 
@@ -43,12 +43,13 @@ def ways() -> list[Surface]:
     return [way for way in _ALL if all(map(_has, way.needs))]
 
 
-def _call(target: str, *args: Any, **kwargs: Any) -> Callable[[Drive], object]:
+def _call(target: str, /, *args: Any, **kwargs: Any) -> Callable[[Drive], object]:
     """A call with this very naming, its result read to the end."""
 
     def drive_(drive: Drive) -> object:
-        result = _find(target)(*[arg(drive) if callable(arg) else arg for arg in args], **kwargs)
-        if asyncio.iscoroutine(result):
+        arguments = [arg(drive) if callable(arg) else arg for arg in args]
+        result = _find(target)(*arguments, **copy.deepcopy(kwargs))  # the SDK changes headers
+        if inspect.iscoroutine(result):
             return drive.run(_read(result))
         return list(result) if hasattr(result, "__next__") else result
 
@@ -60,7 +61,7 @@ async def _read(coroutine: Any) -> Any:
     return [item async for item in result] if hasattr(result, "__anext__") else result
 
 
-def _way(name: str, target: str, *args: Any, **kwargs: Any) -> Surface:
+def _way(name: str, target: str, /, *args: Any, **kwargs: Any) -> Surface:
     return Surface(name, "ways", (target,), _call(target, *args, **kwargs))
 
 
@@ -159,8 +160,8 @@ def _omni(**naming: Any) -> Callable[[Drive], None]:
     return drive_
 
 
-_UP = "dashscope.utils.oss_utils:OssUtils"
-_TASK = f"{EMBEDDING}.fetch", f"{EMBEDDING}.cancel", f"{EMBEDDING}.wait"
+_BASE = "dashscope.client.base_api:BaseAsyncApi"
+_TASK = f"{_BASE}.fetch", f"{_BASE}.cancel", f"{_BASE}.wait"
 _AIO_TASK = f"{AIO_IMAGES}.fetch", f"{AIO_IMAGES}.cancel", f"{AIO_IMAGES}.wait"
 
 _ALL = [
@@ -241,7 +242,6 @@ _ALL = [
     _way("host files get", f"{FILES}.get", "file-1", base_address=HTTP),
     _way("host files delete", f"{FILES}.delete", "file-1", base_address=HTTP),
     _way("host events", "dashscope:FineTunes.stream_events", "job-1", base_address=HTTP),
-    _way("host logs", "dashscope:FineTunes.logs", "job-1", base_address=HTTP),
     _way("host update", "dashscope:Deployments.update", "d-1", "v2", base_address=HTTP),
     _way("host assistants", "dashscope.assistants.assistants:Assistants.create", model="m",
          base_address=HTTP),

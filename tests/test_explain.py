@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,12 +108,11 @@ def test_explains_the_repr_of_a_1x_response(
 
 def errors(refusal: Refusal) -> list[Exception]:
     """What the installed SDK raises for a refusal, and what programs make of a response."""
-    from dashscope.common.error import RequestFailure
-
+    common: Any = importlib.import_module("dashscope.common.error")
     fields = {"code": refusal.code, "message": refusal.message, "request_id": "r-1"}
     found: list[Exception] = [
         RuntimeError(f"Error code: {refusal.code}, error message: {refusal.message}"),
-        RequestFailure("r-1", refusal.message, refusal.code, 403),
+        common.RequestFailure("r-1", refusal.message, refusal.code, 403),
     ]
     try:
         from dashscope.agentstudio.exceptions import from_response
@@ -261,9 +262,9 @@ def test_repeats_nothing_of_what_is_pasted(
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_readme_says_what_the_table_says(lang: str) -> None:
-    if not README.exists() or f"<!-- explain:{lang} -->" not in README.read_text("utf-8"):
-        pytest.skip("no troubleshooting in README.md yet")
-    assert _denied.readme_rows(lang) in README.read_text("utf-8").split(f"<!-- explain:{lang} -->")[1]
+    text = README.read_text("utf-8")
+    begin, end = f"<!-- explain:{lang} -->", f"<!-- /explain:{lang} -->"
+    assert text.split(begin)[1].split(end)[0].strip() == _denied.readme_rows(lang)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

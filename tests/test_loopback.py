@@ -299,7 +299,7 @@ def test_the_sdk_generates(serving: Loopback) -> None:
     assert [event.output.text for event in stream] == ["hello"] * 2
     over_websocket = generate(api_protocol="websocket")
     assert over_websocket.output.text == "hello"
-    assert [request.host for request in serving.requests] == [SERVICE] * 3
+    assert [request.foreign for request in serving.requests] == [False] * 3
     assert json.loads(serving.requests[-1].messages[0])["payload"]["model"] == "qwen-plus"
 
 

@@ -1,4 +1,4 @@
-"""Start-up: wait for the first import of dashscope, then load dashscope_ws_patch.
+"""Start-up: wait for the import of dashscope, and load dashscope_ws_patch before it.
 
 Python runs this file at every start because of its name: from this folder, put on sys.path, or from
 the copy that ``install`` makes (``uninstall`` removes it). It imports nothing that is not loaded by
@@ -9,26 +9,52 @@ lies further along sys.path or, without one, is not found.
 import sys
 from _frozen_importlib import ModuleSpec, module_from_spec
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def find_spec(name: str, *_: object) -> "ModuleSpec | None":
-    """Let the package in before dashscope is looked for; have nothing to do with other modules."""
+
+def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+    """Find dashscope as the other finders do; have nothing to do with other modules."""
     if name != "dashscope":
         return None
-    # A new list: a thread that walks the old one for an import of its own must not miss a finder.
-    sys.meta_path = [finder for finder in sys.meta_path if finder is not this]
-    import os.path
-    from contextlib import suppress
-    from importlib.util import find_spec
+    for finder in sys.meta_path:
+        find: Any = getattr(finder, "find_spec", None)
+        spec: Any = find(name, path, target) if find and finder is not this else None
+        if spec:
+            # Nothing is imported before the loader is called: finders are called with the lock of
+            # all imports held, and what the package needs may be half imported by another thread.
+            if hasattr(spec.loader, "exec_module"):
+                spec.loader = Loader(spec.loader)
+            return spec  # type: ignore[no-any-return]
+    return None
 
-    try:
-        import dashscope_ws_patch  # noqa: F401
-    except Exception as error:
-        # A copy may outlive the package: pip removes only what pip has written.
-        beside = os.path.exists(os.path.join(folder, os.pardir, "_activation.py"))
-        if beside or getattr(error, "name", None) != "dashscope_ws_patch":
-            with suppress(Exception):
-                sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
-    return find_spec(name)
+
+class Loader:
+    """The loader of dashscope, which lets the package in first."""
+
+    def __init__(self, loader: "Any") -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self.loader, name)
+
+    def exec_module(self, module: "Any") -> None:
+        import os.path
+        from contextlib import suppress
+
+        module.__loader__ = module.__spec__.loader = self.loader
+        # A new list: a thread that walks the old one for an import of its own must miss no finder.
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not this]
+        try:
+            import dashscope_ws_patch  # noqa: F401
+        except Exception as error:
+            # A copy may outlive the package: pip removes only what pip has written.
+            beside = os.path.exists(os.path.join(folder, os.pardir, "_activation.py"))
+            if beside or getattr(error, "name", None) != "dashscope_ws_patch":
+                with suppress(Exception):
+                    sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
+        self.loader.exec_module(module)
 
 
 def neighbour() -> "ModuleSpec | None":

@@ -1,0 +1,67 @@
+"""P4: what leaves for elsewhere carries no header (see also test_surfaces)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+from hosts import server_context, trusting
+from test_precedence import AIO_GENERATION, GENERATION, need
+
+from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._loopback import Loopback, redirect
+from dashscope_ws_patch._surfaces import Drive, _find
+
+ELSEWHERE = "elsewhere.example.com"
+
+
+class Redirecting(Loopback):
+    """The service, where every answer sends its client elsewhere."""
+
+    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
+        answer = await super()._handle(wire)
+        if ELSEWHERE in wire.headers["Host"]:
+            return answer
+        raise web.HTTPTemporaryRedirect(self.address(ELSEWHERE, "/moved"))
+
+
+@pytest.fixture
+def redirecting(loopback: Loopback) -> Iterator[Redirecting]:
+    with Redirecting(server_context()) as service, trusting(), redirect(service.port):
+        yield service
+
+
+def _at_elsewhere(service: Loopback) -> list[list[str]]:
+    return [request.workspaces for request in service.drain() if request.foreign]
+
+
+def test_p4_redirects_leave_the_header_behind(redirecting: Redirecting) -> None:
+    with use_workspace("ws_ambient"):
+        _find(GENERATION).call("m", "hi")
+    assert _at_elsewhere(redirecting) == [[]]
+
+
+def test_p4_redirects_of_async_calls_leave_the_header_behind(
+    redirecting: Redirecting, drive: Drive
+) -> None:
+    need(AIO_GENERATION)
+    with use_workspace("ws_ambient"):
+        drive.run(_find(AIO_GENERATION).call("m", "hi"))
+    assert _at_elsewhere(redirecting) == [[]]
+
+
+def test_p4_redirects_of_polling_leave_the_header_behind(redirecting: Redirecting) -> None:
+    need("dashscope.aigc.image_synthesis:ImageSynthesis.fetch")
+    with use_workspace("ws_ambient"):
+        _find("dashscope.aigc.image_synthesis:ImageSynthesis").fetch("task-1")
+    assert _at_elsewhere(redirecting) == [[]]
+
+
+def test_p4_a_plain_request_of_the_program_is_its_own(loopback: Loopback) -> None:
+    """Libraries are changed as the SDK sees them, and as nobody else does."""
+    import requests
+
+    with use_workspace("ws_ambient"):
+        requests.get("https://dashscope.aliyuncs.com/api/v1/models", timeout=5)
+    assert [request.workspaces for request in loopback.drain()] == [[]]

@@ -1,0 +1,465 @@
+"""P11: nothing fails because of the shim, and what it wraps looks and behaves as it did."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import doctest
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import typing
+from pathlib import Path
+from typing import Any, Iterator
+from unittest import mock
+
+import pytest
+from test_precedence import (
+    AIO_GENERATION,
+    ASR,
+    FINE_TUNES,
+    GENERATION,
+    OBJECTS,
+    TTS_V2,
+    _make_synthesizer,
+    need,
+    seen,
+)
+
+from dashscope_ws_patch import _activation, unpatch, use_workspace
+from dashscope_ws_patch._loopback import Loopback
+from dashscope_ws_patch._surfaces import Drive, _find, _has, surfaces
+
+PATCHED = "dashscope.client.base_api"
+
+
+def _patched() -> list[tuple[Any, str, Any, Any]]:
+    """Owner, name, the original and what stands in its place, for all that is patched."""
+    surfaces()
+    return [tuple(made)[:4] for made in _activation._patches]  # type: ignore[misc]
+
+
+def _functions() -> Iterator[tuple[Any, Any]]:
+    """The same function as its owner gives it natively and with the shim."""
+    for owner, name, original, replacement in _patched():
+        if callable(getattr(owner, name)) and not isinstance(original, type):
+            before = original.__get__(None, owner) if isinstance(owner, type) else original
+            yield before, getattr(owner, name)
+
+
+def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
+    checked = 0
+    for before, now in _functions():
+        assert inspect.signature(now) == inspect.signature(before)
+        assert inspect.getdoc(now) == inspect.getdoc(before)
+        for attribute in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__"):
+            assert getattr(now, attribute) == getattr(before, attribute)
+        for kind in (
+            inspect.iscoroutinefunction,
+            inspect.isgeneratorfunction,
+            inspect.isasyncgenfunction,
+            inspect.isroutine,
+            inspect.isfunction,
+            inspect.ismethod,
+            callable,
+        ):
+            assert kind(now) == kind(before), (kind, now)
+        assert inspect.getsource(now) == inspect.getsource(before)
+        assert typing.get_type_hints(now) == typing.get_type_hints(before)
+        assert hash(now) == hash(before) and now == before
+        checked += 1
+    assert checked > 20
+
+
+def test_p11_static_lookups_find_the_same_kinds() -> None:
+    """isinstance(vars(cls)[name], classmethod) is how frameworks tell them apart."""
+    for _, _, original, replacement in _patched():
+        for kind in (classmethod, staticmethod, property):
+            assert isinstance(replacement, kind) == isinstance(original, kind)
+
+
+def test_p11_bound_methods_are_pickled_as_they_were() -> None:
+    for owner, name, original, _ in _patched():
+        if isinstance(original, classmethod):
+            method = getattr(owner, name)
+            assert pickle.loads(pickle.dumps(method)) == method
+            assert pickle.dumps(method) == pickle.dumps(original.__get__(None, owner))
+            assert copy.copy(method) == method == copy.deepcopy(method)
+
+
+def test_p11_functions_are_pickled_as_they_were() -> None:
+    for owner, name, original, _ in _patched():
+        if inspect.isfunction(original) and not name.startswith("__"):
+            function = getattr(owner, name)
+            try:
+                expected = pickle.dumps(original.__get__(None, owner))
+            except Exception:  # the original is no longer what its name leads to
+                expected = None
+            assert pickle.loads(pickle.dumps(function)) == function
+            assert expected is None or len(pickle.dumps(function)) <= len(expected) + 100
+
+
+def _service() -> Any:
+    need(f"{ASR}.vocabulary:VocabularyService")
+    return _find(f"{ASR}.vocabulary:VocabularyService")(api_key="sk", model="m")
+
+
+def test_p11_objects_are_pickled_and_copied(loopback: Loopback) -> None:
+    with use_workspace("ws_a"):
+        service = _service()
+    for other in (pickle.loads(pickle.dumps(service)), copy.copy(service), copy.deepcopy(service)):
+        assert vars(other) == vars(service) and type(other) is type(service)
+        assert other.list_vocabularies
+    with use_workspace(None):
+        unpatch()
+        assert vars(_service()) == vars(service)
+
+
+def test_p11_bound_methods_are_deep_copied_with_their_object() -> None:
+    service = _service()
+    service.hook = service.list_vocabularies
+    twin = copy.deepcopy(service)
+    assert twin.hook.__self__ is twin
+
+
+def test_p11_bound_methods_have_the_attributes_of_methods() -> None:
+    service = _service()
+    method = service.list_vocabularies
+    assert method.__self__ is service
+    assert method.__func__.__name__ == "list_vocabularies"
+    assert method == service.list_vocabularies and hash(method) == hash(service.list_vocabularies)
+    assert {method: 1}[service.list_vocabularies] == 1
+    assert method != _service().list_vocabularies
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_p11_unusual_subclasses_can_be_made(name: str, loopback: Loopback) -> None:
+    """Unhashable, equal to each other, neither true nor false."""
+    needs, make, _ = OBJECTS[name]
+    need(needs)
+    cls = type(make())
+
+    class Unhashable(cls):  # type: ignore[misc,valid-type]
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __bool__(self) -> bool:
+            raise TypeError
+
+    with use_workspace("ws_a"):
+        with mock.patch.object(sys.modules[cls.__module__], cls.__name__, Unhashable):
+            assert type(make()) is Unhashable
+
+
+def test_p11_subclasses_and_super(loopback: Loopback) -> None:
+    cls = _find(f"{PATCHED}:GetMixin")
+
+    class Mine(cls):  # type: ignore[misc,valid-type]
+        SUB_PATH = "things"
+
+        @classmethod
+        def get(cls, target: str, **kwargs: Any) -> Any:
+            return super().get(target + "-mine", **kwargs)
+
+    with use_workspace("ws_a"):
+        Mine.get("thing-1")
+        Mine().get("thing-1")
+    (one, two) = loopback.drain()
+    assert one.workspaces == two.workspaces == ["ws_a"]
+    assert one.path.startswith("/api/v1/things/thing-1-mine")
+    assert issubclass(Mine, cls) and isinstance(Mine(), cls)
+
+
+def test_p11_mock_patch_object(loopback: Loopback) -> None:
+    cls = _find(f"{PATCHED}:GetMixin")
+    before = vars(cls)["get"]
+    with mock.patch.object(cls, "get", return_value="mocked") as mocked:
+        assert cls.get("x") == "mocked"
+        mocked.assert_called_once_with("x")
+    assert vars(cls)["get"] is before
+    with mock.patch.object(cls, "get", autospec=True) as mocked:
+        cls.get("x")
+        with pytest.raises(TypeError):
+            cls.get("x", None, None, None, None, None, None, None)
+    assert vars(cls)["get"] is before
+    assert loopback.drain() == []
+
+
+def test_p11_mock_autospec_of_classes() -> None:
+    generation = mock.create_autospec(_find(GENERATION))
+    generation.call("m", "hi")
+    with pytest.raises(TypeError):
+        mock.create_autospec(_find(f"{PATCHED}:GetMixin").get)()
+    if _has(f"{TTS_V2}:SpeechSynthesizer"):
+        with pytest.raises(TypeError):
+            mock.create_autospec(_find(f"{TTS_V2}:SpeechSynthesizer"))()
+
+
+def test_p11_mock_patch_of_a_librarys_function_in_the_sdk(loopback: Loopback) -> None:
+    need("dashscope.api_entities.encryption:requests")
+    with mock.patch("dashscope.api_entities.encryption.requests.get") as get:
+        sys.modules["dashscope.api_entities.encryption"].requests.get("https://x.example")
+        get.assert_called_once()
+    import requests
+
+    assert requests.get.__module__ == "requests.api"
+
+
+def test_p11_mock_patch_of_a_librarys_session_in_the_sdk(loopback: Loopback) -> None:
+    with mock.patch(f"{PATCHED}.requests.Session") as session:
+        entered = session.return_value.__enter__.return_value
+        entered.get.return_value.status_code = 200
+        if _has(f"{PATCHED}:AsyncTaskGetMixin"):
+            with use_workspace("ws_a"):
+                try:
+                    _find(f"{PATCHED}:AsyncTaskGetMixin")._get("task-1", "sk")
+                except Exception:
+                    pass
+            assert session.called
+    import requests
+
+    assert requests.Session.__module__ == "requests.sessions"
+    assert loopback.drain() == []
+
+
+def test_p11_mock_patch_of_a_thread_in_the_sdk() -> None:
+    need(f"{ASR}.recognition:threading")
+    with mock.patch(f"{ASR}.recognition.threading.Thread") as thread:
+        assert sys.modules[f"{ASR}.recognition"].threading.Thread is thread
+
+
+def test_p11_mock_patch_of_a_module_attribute() -> None:
+    import requests
+
+    base_api = sys.modules[PATCHED]
+    before = base_api.requests  # type: ignore[attr-defined]
+    with mock.patch(f"{PATCHED}.requests") as library:
+        assert base_api.requests is library  # type: ignore[attr-defined]
+    assert base_api.requests is before  # type: ignore[attr-defined]
+    assert before.exceptions is requests.exceptions and before.__name__ == "requests"
+    assert inspect.ismodule(before)
+    assert issubclass(before.Session, object) and isinstance(requests.Session(), before.Session)
+
+
+def test_p11_errors_come_through_unchanged(loopback: Loopback) -> None:
+    need(FINE_TUNES)
+    with use_workspace("ws_a"), pytest.raises(TypeError, match="get"):
+        _find(FINE_TUNES).get()
+    import traceback
+
+    try:
+        _find(f"{PATCHED}:GetMixin").get()
+    except TypeError as error:
+        assert len(traceback.extract_tb(error.__traceback__)) < 6
+
+
+def test_p11_abandoned_coroutines_leave_other_scopes_alone() -> None:
+    """A coroutine that was begun in one context and is closed in another: P8 too."""
+    import contextvars
+
+    need(AIO_GENERATION)
+    from dashscope_ws_patch import get_workspace
+
+    def begin() -> Any:
+        with use_workspace("ws_born"):
+            coroutine = _find(AIO_GENERATION).call("m", "hi", base_address="http://127.0.0.1:9/")
+        with pytest.raises(RuntimeError):
+            coroutine.send(None)  # no running event loop
+        return coroutine
+
+    begun = contextvars.copy_context().run(begin)
+    with use_workspace("ws_here"):
+        begun.close()
+        assert get_workspace() == "ws_here"
+
+
+def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Drive) -> None:
+    import asyncio
+    import contextvars
+
+    from dashscope_ws_patch import get_workspace
+
+    need(AIO_GENERATION)
+
+    async def call() -> str | None:
+        with use_workspace("ws_born"):
+            coroutine = _find(AIO_GENERATION).call("m", "hi")
+        contextvars.copy_context().run(coroutine.send, None)  # up to its first await
+        with use_workspace("ws_here"):
+            coroutine.close()
+            await asyncio.sleep(0)
+            return get_workspace()
+
+    assert drive.run(call()) == "ws_here"
+
+
+def test_p11_doctest_finds_what_it_found() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=False)
+    with_shim = {test.name for test in finder.find(_find(f"{PATCHED}:GetMixin"))}
+    unpatch()
+    assert {test.name for test in finder.find(_find(f"{PATCHED}:GetMixin"))} == with_shim
+
+
+@dataclasses.dataclass
+class Broken:
+    """A way in which a release of the SDK may differ from all that the table knows."""
+
+    code: str
+    where: str
+
+
+BROKEN = {
+    "class": Broken("del base_api.ListMixin", "ListMixin"),
+    "library": Broken("del base_api.requests", "requests"),
+    "function": Broken("del factory._build_api_request", "_build_api_request"),
+}
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **variables}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environ, capture_output=True, text=True
+    )
+
+
+_BROKEN = """
+import os
+os.environ["DASHSCOPE_WS_PATCH"] = "0"
+import dashscope, dashscope_ws_patch, warnings
+import dashscope.client.base_api as base_api
+import dashscope.api_entities.api_request_factory as factory
+{code}
+{code2}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    dashscope_ws_patch.patch()
+    dashscope_ws_patch.unpatch()
+    dashscope_ws_patch.patch()
+from dashscope_ws_patch._activation import report
+ours = [str(w.message) for w in caught if "dashscope_ws_patch" in str(w.message)]
+assert len(ours) == 1, ours
+assert {where!r} in ours[0], ours
+failed = [(seam.attribute, reason) for seam, state, reason in report() if state == "failed"]
+assert len(failed) >= 1 and any({where!r} in attribute for attribute, _ in failed), failed
+applied = [seam for seam, state, _ in report() if state == "applied"]
+assert applied
+"""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_p11_an_sdk_whose_insides_changed_is_warned_about_once(name: str) -> None:
+    broken = BROKEN[name]
+    code = _BROKEN.format(code=broken.code, code2="", where=broken.where)
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_p11_strict_raises() -> None:
+    code = _BROKEN.format(code=BROKEN["class"].code, code2="", where="ListMixin")
+    done = run(code, DASHSCOPE_WS_PATCH_STRICT="1")
+    assert done.returncode == 1 and "SeamError" in done.stderr and "ListMixin" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["missing", "broken"])
+def test_p11_the_sdk_goes_on_without_wrapt(how: str, tmp_path: Path) -> None:
+    error = "ModuleNotFoundError('No module named wrapt')" if how == "missing" else "SyntaxError()"
+    (tmp_path / "wrapt.py").write_text(f"raise {error}")
+    code = """
+    import dashscope_ws_patch, warnings
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import dashscope
+    assert dashscope.Generation.call
+    ours = [str(w.message) for w in caught if "dashscope_ws_patch" in str(w.message)]
+    assert len(ours) == 1 and "wrapt" in ours[0] + "wrapt", ours
+    """
+    root = str(Path(__file__).parent.parent)
+    done = run(code, PYTHONPATH=os.pathsep.join([str(tmp_path), root]))
+    assert done.returncode == 0, done.stderr
+
+
+def test_p11_warnings_as_errors_break_nothing(tmp_path: Path) -> None:
+    (tmp_path / "wrapt.py").write_text("raise ImportError('for once')")
+    root = str(Path(__file__).parent.parent)
+    code = """
+    import warnings, dashscope_ws_patch
+    warnings.simplefilter("error", RuntimeWarning)
+    import dashscope
+    """
+    done = run(code, PYTHONPATH=os.pathsep.join([str(tmp_path), root]))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "off", "False", "NO", " no "])
+def test_p11_switched_off(value: str) -> None:
+    code = """
+    import dashscope_ws_patch, sys, dashscope
+    assert not dashscope_ws_patch.is_patched()
+    with dashscope_ws_patch.use_workspace("ws_a"):
+        assert "concurrent.futures.thread" not in sys.modules or True
+    from concurrent.futures import ThreadPoolExecutor
+    assert ThreadPoolExecutor.submit.__code__.co_filename.endswith("thread.py")
+    """
+    done = run(code, DASHSCOPE_WS_PATCH=value)
+    assert done.returncode == 0, done.stderr
+
+
+def test_p13_activation_imports_neither() -> None:
+    code = """
+    import sys, dashscope_ws_patch
+    assert dashscope_ws_patch.is_patched()
+    with dashscope_ws_patch.use_workspace("ws_a"):
+        assert dashscope_ws_patch.get_workspace() == "ws_a"
+    import json, urllib.request
+    assert not {"wrapt", "dashscope", "aiohttp", "requests"} & set(sys.modules)
+    """
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_p11_the_import_system_finds_what_it_found() -> None:
+    code = """
+    import importlib.util, importlib.machinery, pkgutil, sys, dashscope_ws_patch
+    import dashscope, dashscope.client.base_api as base_api
+    assert type(base_api.__loader__) is importlib.machinery.SourceFileLoader
+    assert base_api.__spec__.loader is base_api.__loader__
+    assert type(base_api.__spec__) is importlib.machinery.ModuleSpec
+    assert importlib.util.find_spec("dashscope.nothing") is None
+    assert importlib.util.find_spec("dashscope.client.base_api").origin == base_api.__file__
+    assert [name for _, name, _ in pkgutil.iter_modules(dashscope.__path__)]
+    spec = importlib.util.find_spec("dashscope.models")
+    assert spec is None or spec.loader.get_source("dashscope.models") is not None
+    try:
+        import dashscope.nothing
+    except ModuleNotFoundError as error:
+        assert error.name == "dashscope.nothing"
+    else:
+        raise AssertionError
+    import dashscope_nothing_at_all_absent if False else None
+    """.replace("import dashscope_nothing_at_all_absent if False else None", "")
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_p11_unbound_positional_constructor(loopback: Loopback) -> None:
+    """Old-style ``Base.__init__(self, ...)``: what stands behind workspace is not taken for it."""
+    need(f"{TTS_V2}:SpeechSynthesizer.__init__(url)")
+    cls = _find(f"{TTS_V2}:SpeechSynthesizer")
+    names = list(inspect.signature(cls.__init__).parameters)[3:]
+    defaults = [p.default for p in inspect.signature(cls.__init__).parameters.values()][3:]
+    url = "wss://dashscope.aliyuncs.com/api-ws/v1/inference"
+    values = [url if name == "url" else value for name, value in zip(names, defaults)]
+
+    class Mine(cls):  # type: ignore[misc,valid-type]
+        def __init__(self) -> None:
+            cls.__init__(self, "cosyvoice-v1", "longxiaochun", *values)
+
+    with use_workspace("ws_a"):
+        Mine().call("hi")
+        _make_synthesizer().call("hi")
+    assert seen(loopback) == ["ws_a", "ws_a"]
