@@ -191,9 +191,7 @@ def send_to_service(
     It talks to the service, at the endpoints of its constants, and to the user's own functions.
     """
     constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
-    endpoints = tuple(
-        value for name, value in constants.items() if name.endswith("_API") and value
-    )
+    endpoints = tuple(value for name, value in constants.items() if name.endswith("_API") and value)
     if str(argument(wrapped, args, kwargs, "url")).startswith(endpoints):
         return _routed(wrapped)(*args, **kwargs)
     return wrapped(*args, **kwargs)
@@ -347,7 +345,8 @@ def library_to(module: str, endpoint: str) -> Adapter:
     the URL that is the constant ``endpoint`` of ``module`` is routed."""
 
     def service(url: str) -> bool:
-        return urlsplit(url).hostname == urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        host = urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:
         library = _Library(original)

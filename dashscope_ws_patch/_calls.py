@@ -123,7 +123,7 @@ _POSITIONS: dict[Any, dict[str, int]] = {}
 def positions(function: Any) -> Mapping[str, int]:
     """Where each parameter of ``function`` stands in a positional call."""
     bound = isinstance(function, type) or getattr(function, "__self__", None) is not None
-    plain = vars(function).get("__init__") if isinstance(function, type) else function
+    plain: Any = vars(function).get("__init__") if isinstance(function, type) else function
     while hasattr(plain, "__wrapped__"):  # a decorator's (*args, **kwargs) says nothing
         plain = plain.__wrapped__
     code = getattr(plain, "__code__", None)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from . import _adapters as adapt
 from . import _clients as clients
+from . import _hints as hints
 
 
 class Seam(NamedTuple):
@@ -24,6 +25,7 @@ class Seam(NamedTuple):
     until: str | None = None
 
 
+_ENTITIES = "dashscope.api_entities."
 _BASE = "dashscope.client.base_api"
 _AIGC = "dashscope.aigc."
 _AUDIO = "dashscope.audio."
@@ -50,8 +52,12 @@ _STUDIO_PARTS = (
 SEAMS = (
     # What sends. Request objects, HTTP and websocket:
     Seam("dashscope.api_entities.api_request_factory", "_build_api_request", adapt.build, "1.0.0"),
-    Seam(_AUDIO + "http_tts.http_speech_synthesizer", "HttpSpeechSynthesizer._http_call",
-         adapt.fill("url"), "1.25.17"),
+    Seam(
+        _AUDIO + "http_tts.http_speech_synthesizer",
+        "HttpSpeechSynthesizer._http_call",
+        adapt.fill("url"),
+        "1.25.17",
+    ),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
     Seam(_BASE, "requests", adapt.library, "1.0.0"),
     Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0"),
@@ -65,14 +71,23 @@ SEAMS = (
     Seam(_DIALOG, "websocket", adapt.library, "1.23.5"),
     Seam(_TINGWU, "websocket", adapt.library, "1.24.4"),
     # agentic RL.
-    Seam("dashscope.finetune.reinforcement.common.utils", "async_http_request",
-         adapt.send_to_service, "1.25.19"),
+    Seam(
+        "dashscope.finetune.reinforcement.common.utils",
+        "async_http_request",
+        adapt.send_to_service,
+        "1.25.19",
+    ),
     # Hosts and message bodies that name the workspace.
     Seam("dashscope.common.env", "resolve_base_url", adapt.host, "1.27.5"),
-    Seam(_DIALOG, "MultiModalDialog._send_start_request", adapt.body("url", "workspace_id"),
-         "1.23.5"),
-    Seam(_TINGWU, "TingWuRealtime._send_start_request", adapt.body("base_address", "_workspace"),
-         "1.24.4"),
+    Seam(
+        _DIALOG, "MultiModalDialog._send_start_request", adapt.body("url", "workspace_id"), "1.23.5"
+    ),
+    Seam(
+        _TINGWU,
+        "TingWuRealtime._send_start_request",
+        adapt.body("base_address", "_workspace"),
+        "1.24.4",
+    ),
     # Threads that send.
     Seam(_AUDIO + "asr.recognition", "threading", adapt.library, "1.4.0"),
     Seam(_TRANSLATION, "threading", adapt.library, "1.22.0"),
@@ -83,14 +98,23 @@ SEAMS = (
     Seam(_TRANSLATION, "TranslationRecognizerRealtime.__init__", adapt.construct, "1.22.0"),
     Seam(_TRANSLATION, "TranslationRecognizerChat.__init__", adapt.construct, "1.22.0"),
     Seam(_AUDIO + "asr.vocabulary", "VocabularyService.__init__", adapt.construct, "1.20.10"),
-    Seam(_AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.__init__", adapt.construct,
-         "1.20.10"),
+    Seam(
+        _AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.__init__", adapt.construct, "1.20.10"
+    ),
     Seam(_TTS_V2, "SpeechSynthesizer.__init__", adapt.construct, "1.20.0"),
     Seam(_TTS_V2, "SpeechSynthesizerObjectPool.__init__", adapt.construct, "1.25.2"),
-    Seam(_AUDIO + "qwen_omni.omni_realtime", "OmniRealtimeConversation.__init__", adapt.construct,
-         "1.23.9"),
-    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.__init__",
-         adapt.construct, "1.23.9"),
+    Seam(
+        _AUDIO + "qwen_omni.omni_realtime",
+        "OmniRealtimeConversation.__init__",
+        adapt.construct,
+        "1.23.9",
+    ),
+    Seam(
+        _AUDIO + "qwen_tts_realtime.qwen_tts_realtime",
+        "QwenTtsRealtime.__init__",
+        adapt.construct,
+        "1.23.9",
+    ),
     Seam(_DIALOG, "MultiModalDialog.__init__", adapt.construct, "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime.__init__", adapt.construct, "1.24.4"),
     # Calls on such objects.
@@ -103,8 +127,7 @@ SEAMS = (
     Seam(_TTS_V2, "SpeechSynthesizer._SpeechSynthesizer__connect", adapt.call, "1.25.2"),
     Seam(_TTS_V2, "SpeechSynthesizerObjectPool.*", adapt.call, "1.25.2"),
     Seam(_AUDIO + "qwen_omni.omni_realtime", "OmniRealtimeConversation.*", adapt.call, "1.23.9"),
-    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.*", adapt.call,
-         "1.23.9"),
+    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.*", adapt.call, "1.23.9"),
     Seam(_DIALOG, "MultiModalDialog.*", adapt.call, "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime.*", adapt.call, "1.24.4"),
     # Calls that make more than one request, or make it later.
@@ -134,12 +157,14 @@ SEAMS = (
     Seam(_AIGC + "image_generation", "AioImageGeneration.*", adapt.call, "1.25.7"),
     Seam(_AIGC + "video_synthesis", "VideoSynthesis.*", adapt.call, "1.21.0"),
     Seam(_AIGC + "video_synthesis", "AioVideoSynthesis.*", adapt.call, "1.24.3"),
-    Seam("dashscope.embeddings.multimodal_embedding", "MultiModalEmbedding.*", adapt.call,
-         "1.7.0"),
-    Seam("dashscope.embeddings.multimodal_embedding", "AioMultiModalEmbedding.*", adapt.call,
-         "1.24.5"),
-    Seam("dashscope.embeddings.batch_text_embedding", "BatchTextEmbedding.*", adapt.call,
-         "1.9.0"),
+    Seam("dashscope.embeddings.multimodal_embedding", "MultiModalEmbedding.*", adapt.call, "1.7.0"),
+    Seam(
+        "dashscope.embeddings.multimodal_embedding",
+        "AioMultiModalEmbedding.*",
+        adapt.call,
+        "1.24.5",
+    ),
+    Seam("dashscope.embeddings.batch_text_embedding", "BatchTextEmbedding.*", adapt.call, "1.9.0"),
     Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", adapt.call, "1.25.22"),
     Seam(_AUDIO + "asr.transcription", "Transcription.*", adapt.call, "1.0.0"),
     Seam(_AUDIO + "qwen_asr.qwen_transcription", "QwenTranscription.*", adapt.call, "1.25.2"),
@@ -192,4 +217,89 @@ SEAMS = (
     # The command line's assistant.
     Seam("dashscope.acli.providers.tongyi", "httpx", adapt.library, "1.27.0"),
     Seam(_MCP, "httpx", adapt.library_to(_MCP, "BAILIAN_MCP_BASE"), "1.27.0"),
+    # Where the SDK meets a refusal. Request objects of the 1.x surface: answers, streams, websocket
+    # tasks and handshakes.
+    Seam(_ENTITIES + "http_request", "HttpRequest._handle_response", hints.watch, "1.0.0"),
+    Seam(_ENTITIES + "http_request", "HttpRequest._handle_aio_response", hints.watch, "1.20.14"),
+    Seam(_ENTITIES + "aiohttp_request", "AioHttpRequest._handle_response", hints.watch, "1.0.0"),
+    Seam(
+        _ENTITIES + "websocket_request", "WebSocketRequest.connection_handler", hints.watch, "1.0.0"
+    ),
+    # Polling and management: first with aiohttp, later where only a failure passes; streams.
+    Seam(
+        "dashscope.client.base_api",
+        "AsyncTaskGetMixin._handle_http_response",
+        hints.watch,
+        "1.0.0",
+        "1.0.5",
+    ),
+    Seam("dashscope.common.utils", "_handle_http_response", hints.watch, "1.0.0"),
+    Seam("dashscope.common.utils", "_handle_http_failed_response", hints.watch, "1.4.0"),
+    Seam("dashscope.common.utils", "_handle_http_stream_response", hints.watch, "1.20.14"),
+    Seam(
+        "dashscope.finetune.reinforcement.common.utils", "_handle_response", hints.watch, "1.25.24"
+    ),
+    # Websockets of their own.
+    Seam(_TTS_V2, "SpeechSynthesizer.on_message", hints.listen, "1.20.14"),
+    Seam(_TTS_V2, "SpeechSynthesizer.on_error", hints.listen, "1.20.14"),
+    Seam(
+        _AUDIO + "qwen_omni.omni_realtime",
+        "OmniRealtimeConversation.on_message",
+        hints.listen,
+        "1.23.9",
+        "1.24.11",
+    ),
+    Seam(
+        _AUDIO + "qwen_omni.omni_realtime",
+        "OmniRealtimeConversation.on_error",
+        hints.listen,
+        "1.23.9",
+        "1.24.11",
+    ),
+    Seam(
+        _AUDIO + "qwen_omni.omni_realtime",
+        "OmniRealtimeConversation._on_message",
+        hints.listen,
+        "1.25.24",
+    ),
+    Seam(
+        _AUDIO + "qwen_omni.omni_realtime",
+        "OmniRealtimeConversation._on_error",
+        hints.listen,
+        "1.25.24",
+    ),
+    Seam(
+        _AUDIO + "qwen_tts_realtime.qwen_tts_realtime",
+        "QwenTtsRealtime.on_message",
+        hints.listen,
+        "1.23.9",
+    ),
+    Seam(
+        _AUDIO + "qwen_tts_realtime.qwen_tts_realtime",
+        "QwenTtsRealtime.on_error",
+        hints.listen,
+        "1.23.9",
+    ),
+    Seam(_DIALOG, "MultiModalDialog._on_message", hints.listen, "1.23.9"),
+    Seam(_DIALOG, "MultiModalDialog._on_error", hints.listen, "1.23.9"),
+    Seam(_TINGWU, "TingWuRealtime._on_message", hints.listen, "1.24.10"),
+    Seam(_TINGWU, "TingWuRealtime._on_error", hints.listen, "1.24.10"),
+    # agentstudio.
+    Seam("dashscope.agentstudio.transport", "SyncTransport._parse", hints.watch, "1.26.2"),
+    Seam("dashscope.agentstudio.transport", "AsyncTransport._parse", hints.watch, "1.26.2"),
+    # 2.x: answers, the opening of streams, and what comes in streams.
+    Seam(_V2 + "transport.http", "SyncTransport.request", hints.watch, "2.0.1"),
+    Seam(_V2 + "transport.http", "AsyncTransport.request", hints.watch, "2.0.1"),
+    Seam(_V2 + "transport.http", "check_response", hints.watch, "2.0.1"),
+    Seam(_V2 + "transport.sse", "Stream.__iter__", hints.watch, "2.0.1"),
+    Seam(_V2 + "transport.sse", "AsyncStream._iterate", hints.watch, "2.0.1"),
+    Seam(_V2 + "resources.apps", "AppCompletions._events", hints.watch, "2.0.1"),
+    Seam(_V2 + "resources.apps", "AsyncAppCompletions._events", hints.watch, "2.0.1"),
+    Seam(_V2 + "resources.audio.http_tts", "HttpTts._events", hints.watch, "2.0.1"),
+    # 2.x websockets.
+    Seam(_V2 + "transport.ws", "_connect", hints.connect, "2.0.1"),
+    Seam(_V2 + "transport.ws", "WsSession.run_task", hints.watch, "2.0.1"),
+    Seam(_V2 + "transport.ws_connection", "WsTask.run_task", hints.watch, "2.0.1"),
+    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.connect", hints.watch, "2.0.1"),
+    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.recv_event", hints.watch, "2.0.1"),
 )

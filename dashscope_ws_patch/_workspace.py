@@ -39,9 +39,7 @@ def validate(value: object, origin: str) -> str:
     no string, WorkspaceError for a string that breaks the rule.
     """
     if not isinstance(value, str):
-        raise TypeError(
-            f"{origin} must be a str or None, not {type(value).__name__}: {value!r}"
-        )
+        raise TypeError(f"{origin} must be a str or None, not {type(value).__name__}: {value!r}")
     plain = value.replace("_", "a").replace("-", "a")
     if not (0 < len(value) <= 64 and plain.isascii() and plain.isalnum() and value[0].isalnum()):
         raise WorkspaceError(f"{origin} is {value!r}, but {RULE}")

@@ -26,10 +26,10 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _record import comparable  # noqa: E402
+from _record import comparable
 
-from dashscope_ws_patch import use_workspace  # noqa: E402
-from dashscope_ws_patch._loopback import Loopback, Request  # noqa: E402
+from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._loopback import Loopback, Request
 
 KEY = "sk-loopback"
 LEGACY = "dashscope.aliyuncs.com"
@@ -290,9 +290,9 @@ def scoped(name: str) -> contextlib.AbstractContextManager[Any]:
 def _constructor(cell: Cell) -> dict[str, Any]:
     import httpx
 
-    pool = httpx.AsyncClient if DRIVERS[cell.driver].asynchronous else httpx.Client
+    pool: Any = httpx.AsyncClient if DRIVERS[cell.driver].asynchronous else httpx.Client
     gateway = f"https://{GATEWAY}/api/v1"
-    return {
+    kinds: dict[str, Callable[[], dict[str, Any]]] = {
         "": dict,
         "workspace": lambda: {"workspace": CLIENT},
         "host": lambda: {"base_url": f"https://{host(CLIENT)}/api/v1"},
@@ -302,7 +302,8 @@ def _constructor(cell: Cell) -> dict[str, Any]:
         },
         "pool host": lambda: {"http_client": pool(base_url=f"https://{host(CLIENT)}/api/v1")},
         "pool gateway": lambda: {"http_client": pool(base_url=gateway)},
-    }[cell.client]()
+    }
+    return kinds[cell.client]()
 
 
 _NAMED: dict[str, dict[str, Any]] = {
@@ -322,7 +323,7 @@ def send(cell: Cell, loopback: Loopback) -> list[Request]:
     with around(cell):
         options = {**dict(driver.options), **_constructor(cell)}
         with scoped(cell.born):
-            cls = dashscope.AsyncClient if driver.asynchronous else dashscope.Client
+            cls: Any = dashscope.AsyncClient if driver.asynchronous else dashscope.Client
             client = cls(api_key=KEY, **options)
         with scoped(cell.scope):
             if driver.asynchronous:
@@ -399,7 +400,8 @@ def main() -> None:
     fd, number, seed = map(int, sys.argv[1:])
     with serving() as loopback, open(fd, "w") as output:
         for cell in cells(number, seed):
-            print(json.dumps([comparable(request) for request in send(cell, loopback)]), file=output)
+            sent = [comparable(request) for request in send(cell, loopback)]
+            print(json.dumps(sent), file=output)
 
 
 if __name__ == "__main__":

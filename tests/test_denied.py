@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dashscope_ws_patch as shim
-from dashscope_ws_patch import _adapters, _denied, _seams, _surfaces, _surfaces_v2
-from dashscope_ws_patch._denied import Accounts, hint
+from dashscope_ws_patch import _denied, _hints, _surfaces, _surfaces_v2
+from dashscope_ws_patch._accounts import Accounts
+from dashscope_ws_patch._hints import hint
 from dashscope_ws_patch._loopback import Denial, Loopback, Policy, Request, redirect
 from dashscope_ws_patch._surfaces import API_KEY, Drive, Surface
 
@@ -62,22 +63,15 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C")
-    _denied._hinted.clear()
+    _hints._hinted.clear()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def seams() -> Iterator[None]:
-    """The rows of ``_denied.SEAMS``, in the table."""
-    rows = [
-        _seams.Seam(module, attribute, _adapters.method(adapter), *releases)
-        for module, attribute, adapter, *releases in _denied.SEAMS
-    ]
-    if any(seam.attribute == rows[0].attribute for seam in _seams.SEAMS):
-        rows = []
+    """The table applied, and failing where a row does not fit."""
     with pytest.MonkeyPatch.context() as patch:
         shim.unpatch()
         patch.setenv("DASHSCOPE_WS_PATCH_STRICT", "1")
-        patch.setattr(_seams, "SEAMS", (*_seams.SEAMS, *rows))
         shim.patch()
         yield
         shim.unpatch()
@@ -322,8 +316,8 @@ def test_a_success_gives_no_hint(hints: Hints) -> None:
         assert generate().status_code == 200
         assert all(part.status_code == 200 for part in generate(stream=True))
         # What a model writes is no refusal.
-        assert _denied._code({"status_code": 200, "output": {"text": "Model.AccessDenied"}}) is None
-        assert _denied._code(json.dumps({"type": "text", "delta": "Model.AccessDenied"})) is None
+        assert _hints._code({"status_code": 200, "output": {"text": "Model.AccessDenied"}}) is None
+        assert _hints._code(json.dumps({"type": "text", "delta": "Model.AccessDenied"})) is None
     assert hints.texts == []
 
 
@@ -518,7 +512,7 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
         lambda: list(client(**given).apps.completions.create(app_id="a", prompt="b", stream=True)),
     ]
     for call in calls:
-        _denied._hinted.clear()
+        _hints._hinted.clear()
         with contextlib.suppress(DashScopeError):
             call()
         assert hints.only().startswith("Model.AccessDenied: '127.0.0.1' refused a request")
@@ -529,7 +523,7 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
             async for _ in await own.chat.completions.create(**chat):
                 pass
 
-    _denied._hinted.clear()
+    _hints._hinted.clear()
     with contextlib.suppress(DashScopeError):
         Drive(Loopback()).run(asynchronous())
     assert hints.only().startswith("Model.AccessDenied: '127.0.0.1' refused a request for the mod")
@@ -595,11 +589,11 @@ def test_nothing_that_an_adapter_meets_breaks_the_program(hints: Hints) -> None:
         request = property(lambda self: 1 / 0)
 
     hostile = Hostile(code="Model.AccessDenied", status_code=403)
-    function = _adapters.method(_denied.watch)(lambda reply: reply)
+    function = _hints.watch(lambda reply: reply)
     assert function(hostile) is hostile
     for url in ("http://[", "http://\x00/", None, 1):
         held = type("Held", (), {"request": type("Sent", (), {"url": url, "headers": {}})})
-        assert _adapters.method(_denied.watch)(lambda reply: hostile)(held) is hostile
+        assert _hints.watch(lambda reply: hostile)(held) is hostile
 
 
 def test_a_stream_is_closed_as_natively() -> None:
@@ -619,11 +613,11 @@ def test_a_stream_is_closed_as_natively() -> None:
             closed.append("async")
 
     async def left_alone() -> None:
-        watched = _adapters.method(_denied.watch)(aitems)()
+        watched = _hints.watch(aitems)()
         assert await watched.__anext__() == 0
         await watched.aclose()
 
-    watched = _adapters.method(_denied.watch)(items)()
+    watched = _hints.watch(items)()
     assert next(watched) == 0
     del watched
     asyncio.run(left_alone())
@@ -631,10 +625,10 @@ def test_a_stream_is_closed_as_natively() -> None:
 
 
 def test_remembers_a_bounded_number_of_hints(hints: Hints) -> None:
-    for number in range(2 * _denied.REMEMBERED):
+    for number in range(2 * _hints.REMEMBERED):
         hint(KINDS[0], workspace=f"ws_{number}", source=None, host=HOST, model="m" * 10**4)
-    assert len(hints.texts) == 2 * _denied.REMEMBERED
-    assert len(_denied._hinted) == _denied.REMEMBERED
+    assert len(hints.texts) == 2 * _hints.REMEMBERED
+    assert len(_hints._hinted) == _hints.REMEMBERED
     assert all(len(text) < 1000 for text in hints.texts)
 
 
@@ -654,7 +648,7 @@ def test_what_looks_like_a_key_is_not_shown(secret: str, where: str, before: str
     values[where] = f"{before} sk-{secret}"
     handler, logger = Hints(), logging.getLogger("dashscope_ws_patch")
     logger.addHandler(handler)
-    _denied._hinted.clear()
+    _hints._hinted.clear()
     hint(KINDS[0], source="argument", **values)
     logger.removeHandler(handler)
     assert secret not in handler.only()
@@ -673,7 +667,7 @@ def test_no_secret_reaches_the_log(
 ) -> None:
     handler, logger = Hints(), logging.getLogger("dashscope_ws_patch")
     logger.addHandler(handler)
-    _denied._hinted.clear()
+    _hints._hinted.clear()
     headers = {"X-Custom": value}
     answer = generate(api_key=key, prompt=prompt, headers=headers, stream=stream)
     if stream:
@@ -684,7 +678,7 @@ def test_no_secret_reaches_the_log(
 
 
 def test_logging_is_loaded_by_a_refusal_only() -> None:
-    program = "import sys, dashscope_ws_patch._denied; sys.exit('logging' in sys.modules)"
+    program = "import sys, dashscope_ws_patch._hints; sys.exit('logging' in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=Path(__file__).parents[1], check=False
     )

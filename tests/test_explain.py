@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -196,14 +197,11 @@ def test_reads_stdin(
     assert capsys.readouterr().out.startswith(refusal.code)
 
 
-def test_writes_to_a_terminal_that_has_no_chinese(refusal: Refusal) -> None:
-    program = (
-        "import argparse, sys; from dashscope_ws_patch import _denied as d;"
-        "p = argparse.ArgumentParser(); d.add_arguments(p); sys.exit(d.main(p.parse_args()))"
-    )
+def test_the_command_writes_to_a_terminal_that_has_no_chinese(refusal: Refusal) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", program, "--lang", "zh", refusal.code],
-        env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(README.parent)},
+        [sys.executable, "-m", "dashscope_ws_patch", "explain", "--lang", "zh", refusal.code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=README.parent,
         capture_output=True,
         check=False,
     )

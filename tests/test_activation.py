@@ -1,0 +1,691 @@
+"""Activation with no import in the program: each way, in each kind of process that Python starts.
+
+Real virtual environments from the built wheel, real processes, and the header of a real SDK call as
+a real socket saw it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipapp
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from _environments import NEW_SDK, OLD_SDK, Environment, build_wheel, clean, python
+
+from dashscope_ws_patch._loopback import Loopback
+
+WORKSPACE = "ws_ambient"
+
+#: The program: it knows nothing of the shim.
+CALL = """
+import dashscope
+dashscope.Generation.call(model="qwen-turbo", prompt="hello", api_key="sk-loopback")
+"""
+
+SERVERS = ("ipykernel", "jupyter_client", "uvicorn", "gunicorn", "pytest", "pytest-xdist")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment of this Python with the package, an SDK that loads fast, and the servers."""
+    folder = tmp_path_factory.mktemp("environment")
+    return Environment(folder, sys.executable, wheel, *OLD_SDK, *SERVERS)
+
+
+@pytest.fixture
+def service() -> Iterator[Loopback]:
+    with Loopback() as loopback:
+        yield loopback
+
+
+@dataclass
+class Way:
+    """A way of activation: what stands before the command, and in its environment variables."""
+
+    prefix: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def shim(environment: Environment, *arguments: str, status: int = 0, **variables: str) -> str:
+    """What the command line says, on stderr if it ends with another status than 0."""
+    done = subprocess.run(
+        [environment.python, "-m", "dashscope_ws_patch", *arguments],
+        env=clean(**variables),
+        cwd=os.sep,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done
+    return done.stderr if status == 2 else done.stdout
+
+
+@contextlib.contextmanager
+def launcher(environment: Environment) -> Iterator[Way]:
+    yield Way([environment.script("dashscope-ws-patch"), "run", "--"])
+
+
+@contextlib.contextmanager
+def folder(environment: Environment) -> Iterator[Way]:
+    yield Way(variables={"PYTHONPATH": shim(environment, "sitedir").strip()})
+
+
+@contextlib.contextmanager
+def installed(environment: Environment) -> Iterator[Way]:
+    shim(environment, "install")
+    assert (environment.site_packages / "sitecustomize.py").is_file()
+    yield Way()
+    shim(environment, "uninstall")
+
+
+@contextlib.contextmanager
+def installed_beside(environment: Environment) -> Iterator[Way]:
+    other = environment.site_packages / "sitecustomize.py"
+    other.write_text("import os\nos.environ['NEIGHBOUR'] = 'ran'\n")
+    shim(environment, "install")
+    assert (environment.site_packages / "dashscope_ws_patch.pth").read_text().count("\n") == 1
+    yield Way()
+    shim(environment, "uninstall")
+    other.unlink()
+
+
+@contextlib.contextmanager
+def own_import(environment: Environment) -> Iterator[Way]:
+    own = environment.folder / "own"
+    own.mkdir(exist_ok=True)
+    (own / "sitecustomize.py").write_text("import dashscope_ws_patch\n")
+    yield Way(variables={"PYTHONPATH": str(own)})
+
+
+WAYS = [launcher, folder, installed, installed_beside, own_import]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.__name__)
+def any_way(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Way]:
+    with request.param(environment) as chosen:
+        yield chosen
+
+
+@pytest.fixture(scope="module", params=[launcher, installed], ids=lambda way: way.__name__)
+def main_way(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Way]:
+    with request.param(environment) as chosen:
+        yield chosen
+
+
+@pytest.fixture(scope="module")
+def install(environment: Environment) -> Iterator[Way]:
+    with installed(environment) as chosen:
+        yield chosen
+
+
+def variables(service: Loopback, **more: str) -> dict[str, str]:
+    url = f"http://127.0.0.1:{service.port}/api/v1"
+    return clean(DASHSCOPE_HTTP_BASE_URL=url, DASHSCOPE_WORKSPACE=WORKSPACE, **more)
+
+
+def seen(service: Loopback) -> list[list[str]]:
+    """The workspaces of each request since the last time."""
+    return [request.workspaces for request in service.drain()]
+
+
+def run(
+    service: Loopback, way: Way, *command: str, cwd: Path, stdin: str = "", **more: str
+) -> list[list[str]]:
+    """Run ``command`` activated in ``way``; return what the requests carried."""
+    done = subprocess.run(
+        [*way.prefix, *command],
+        input=stdin,
+        env=variables(service, **way.variables, **more),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    return seen(service)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A folder with the program in it, as ``call.py``."""
+    (tmp_path / "call.py").write_text(CALL)
+    return tmp_path
+
+
+FILLED = [[WORKSPACE]]
+
+
+# Each way
+
+
+def test_without_activation_there_is_no_header(
+    environment: Environment, service: Loopback, program: Path
+) -> None:
+    assert run(service, Way(), environment.python, "call.py", cwd=program) == [[]]
+
+
+def test_each_way_reaches_a_script(
+    any_way: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    assert run(service, any_way, environment.python, "call.py", cwd=program) == FILLED
+
+
+def test_each_way_can_be_switched_off(
+    any_way: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    command = (environment.python, "call.py")
+    assert run(service, any_way, *command, cwd=program, DASHSCOPE_WS_PATCH="0") == [[]]
+
+
+def test_run_names_the_workspace(
+    environment: Environment, service: Loopback, program: Path
+) -> None:
+    way = Way([environment.script("dashscope-ws-patch"), "run", "-w", "ws_named"])
+    assert run(service, way, environment.python, "call.py", cwd=program) == [["ws_named"]]
+
+
+# Each kind of start
+
+
+def _plain(*arguments: str) -> Callable[[Environment, Path], list[str]]:
+    return lambda environment, program: [environment.python, *arguments]
+
+
+def _console_script(environment: Environment, program: Path) -> list[str]:
+    return [environment.script("dashscope"), "generation.call", "-p", "hello", "-m", "qwen-turbo"]
+
+
+def _zipapp(environment: Environment, program: Path) -> list[str]:
+    (program / "app").mkdir()
+    (program / "app" / "__main__.py").write_text(CALL)
+    zipapp.create_archive(program / "app", program / "app.pyz")
+    return [environment.python, "app.pyz"]
+
+
+def _child(environment: Environment, program: Path) -> list[str]:
+    # Two generations down, and started by what is not Python.
+    code = "import subprocess, sys; subprocess.run(['sh', '-c', sys.executable + ' call.py'])"
+    return [environment.python, "-c", code]
+
+
+def _multiprocessing(method: str) -> Callable[[Environment, Path], list[str]]:
+    def command(environment: Environment, program: Path) -> list[str]:
+        (program / "workers.py").write_text(
+            f"import multiprocessing\ndef work():\n{_indented(CALL)}\n"
+            "if __name__ == '__main__':\n"
+            f"    process = multiprocessing.get_context({method!r}).Process(target=work)\n"
+            "    process.start()\n    process.join()\n    raise SystemExit(process.exitcode)\n"
+        )
+        return [environment.python, "workers.py"]
+
+    return command
+
+
+def _pool(environment: Environment, program: Path) -> list[str]:
+    (program / "workers.py").write_text(
+        f"import concurrent.futures\ndef work():\n{_indented(CALL)}\n"
+        "if __name__ == '__main__':\n"
+        "    with concurrent.futures.ProcessPoolExecutor(1) as pool:\n"
+        "        pool.submit(work).result()\n"
+    )
+    return [environment.python, "workers.py"]
+
+
+def _pytest(*arguments: str) -> Callable[[Environment, Path], list[str]]:
+    def command(environment: Environment, program: Path) -> list[str]:
+        (program / "test_call.py").write_text(f"def test_call():\n{_indented(CALL)}\n")
+        (program / "pytest.ini").write_text("[pytest]\n")
+        return [environment.script("pytest"), "-q", "-p", "no:cacheprovider", *arguments]
+
+    return command
+
+
+def _ipykernel(environment: Environment, program: Path) -> list[str]:
+    (program / "notebook.py").write_text(
+        "from jupyter_client.manager import start_new_kernel\n"
+        "manager, client = start_new_kernel()\n"
+        f"reply = client.execute_interactive({CALL!r}, timeout=60)\n"
+        "client.stop_channels()\nmanager.shutdown_kernel()\n"
+        "assert reply['content']['status'] == 'ok', reply\n"
+    )
+    return [environment.python, "notebook.py"]
+
+
+def _indented(code: str) -> str:
+    return "\n".join("    " + line for line in code.splitlines())
+
+
+STARTS = {
+    "script": _plain("call.py"),
+    "module": _plain("-m", "call"),
+    "code": _plain("-c", CALL),
+    "interactive": _plain("-i"),
+    "optimised": _plain("-OO", "call.py"),
+    "console script": _console_script,
+    "zipapp": _zipapp,
+    "child process": _child,
+    "fork": _multiprocessing("fork"),
+    "spawn": _multiprocessing("spawn"),
+    "forkserver": _multiprocessing("forkserver"),
+    "process pool": _pool,
+    "pytest": _pytest(),
+    "pytest-xdist": _pytest("-n", "2"),
+    "ipykernel": _ipykernel,
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_each_kind_of_start_is_reached(
+    kind: str, main_way: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    command = STARTS[kind](environment, program)
+    key = {"DASHSCOPE_API_KEY": "sk-loopback"}
+    stdin = CALL if kind == "interactive" else ""
+    assert run(service, main_way, *command, cwd=program, stdin=stdin, **key) == FILLED
+
+
+WEB = {
+    "uvicorn": (
+        ["uvicorn", "--workers", "2", "--log-level", "warning", "web:app"],
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] != 'http':\n"
+        "        return\n"
+        f"{_indented(CALL)}\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b'ok'})\n",
+    ),
+    "gunicorn": (
+        ["gunicorn", "--preload", "--workers", "2", "--log-level", "warning", "web:app"],
+        # Imported in the master, called in a worker that was forked from it.
+        "import dashscope\n"
+        "def app(environ, start_response):\n"
+        f"{_indented(CALL)}\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'ok']\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("server", WEB)
+def test_the_workers_of_a_web_server_are_reached(
+    server: str, main_way: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    command, application = WEB[server]
+    (program / "web.py").write_text(application)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = ["--port", str(port)] if server == "uvicorn" else ["--bind", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [*main_way.prefix, environment.script(command[0]), *command[1:-1], *address, command[-1]],
+        env=variables(service, **main_way.variables),
+        cwd=program,
+    )
+    try:
+        _ask(f"http://127.0.0.1:{port}/")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    found = seen(service)
+    assert found and all(workspaces == [WORKSPACE] for workspaces in found)
+
+
+def _ask(url: str) -> None:
+    for _attempt in range(150):
+        try:
+            urllib.request.urlopen(url, timeout=30).close()
+            return
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.mark.parametrize("switch", ["-E", "-I"])
+def test_only_install_reaches_an_isolated_interpreter(
+    switch: str, install: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    command = (environment.python, switch, "call.py")
+    assert run(service, install, *command, cwd=program) == FILLED
+
+
+@pytest.mark.parametrize("switch", ["-E", "-I"])
+def test_the_launcher_does_not_reach_an_isolated_interpreter(
+    switch: str, environment: Environment, service: Loopback, program: Path
+) -> None:
+    with launcher(environment) as way:
+        assert run(service, way, environment.python, switch, "call.py", cwd=program) == [[]]
+
+
+def test_nothing_reaches_an_interpreter_without_site(
+    main_way: Way, environment: Environment, service: Loopback, program: Path
+) -> None:
+    code = f"import sys; sys.path.append({str(environment.site_packages)!r})\n{CALL}"
+    assert run(service, main_way, environment.python, "-S", "-c", code, cwd=program) == [[]]
+
+
+def test_a_neighbour_of_the_installed_file_still_runs(environment: Environment) -> None:
+    with installed_beside(environment):
+        code = "import os, sitecustomize as s; print(os.environ['NEIGHBOUR'], s.__file__)"
+        ran, file = environment.output("-c", code).split()
+    assert (ran, Path(file)) == ("ran", environment.site_packages / "sitecustomize.py")
+
+
+# Each CPython, and the newest SDK
+
+
+@pytest.mark.parametrize("minor", [9, 10, 11, 12, 13])
+def test_each_python_is_reached(
+    minor: int, wheel: Path, service: Loopback, program: Path, tmp_path: Path
+) -> None:
+    base = python(minor)
+    if base is None:
+        pytest.skip(f"there is no CPython 3.{minor} here")
+    environment = Environment(tmp_path / "environment", base, wheel, *OLD_SDK)
+    call = (environment.python, "call.py")
+    assert run(service, Way(), *call, cwd=program) == [[]]
+    for each in (launcher, installed, installed_beside):
+        with each(environment) as way:
+            assert run(service, way, *call, cwd=program) == FILLED
+    spawn = _multiprocessing("spawn")(environment, program)
+    with launcher(environment) as way:
+        assert run(service, way, *spawn, cwd=program) == FILLED
+
+
+def test_each_way_reaches_the_newest_sdk(
+    wheel: Path, service: Loopback, program: Path, tmp_path: Path
+) -> None:
+    environment = Environment(tmp_path / "environment", sys.executable, wheel, *NEW_SDK)
+    for each in WAYS:
+        with each(environment) as way:
+            assert run(service, way, environment.python, "call.py", cwd=program) == FILLED
+
+
+# run
+
+
+def test_run_becomes_the_command(environment: Environment) -> None:
+    command = [environment.script("dashscope-ws-patch"), "run", "sh", "-c", "echo $$; exit 7"]
+    process = subprocess.Popen(command, env=clean(), stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0] == f"{process.pid}\n"
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGPIPE"])
+def test_run_leaves_signals_to_the_command(name: str, environment: Environment) -> None:
+    kill = f"kill -{name[3:]} $$; sleep 1; echo survived"
+    command = [environment.script("dashscope-ws-patch"), "run", "--", "sh", "-c", kill]
+    done = subprocess.run(command, env=clean(), stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (-getattr(signal, name), b"")
+
+
+def test_run_hands_arguments_on_as_they_are(environment: Environment) -> None:
+    code = "import sys; print(sys.argv[1:])"
+    arguments = ["-w", "--", "--help", "a b", ""]
+    said = shim(environment, "run", environment.python, "-c", code, *arguments)
+    assert said == f"{arguments}\n"
+
+
+def test_run_keeps_what_is_on_pythonpath(environment: Environment) -> None:
+    folder = shim(environment, "sitedir").strip()
+    show = ("run", "sh", "-c", "echo $PYTHONPATH")
+    assert shim(environment, *show) == f"{folder}\n"
+    assert shim(environment, *show, PYTHONPATH="/a:/b") == f"{folder}:/a:/b\n"
+    assert shim(environment, *show, PYTHONPATH=f"{folder}:/a") == f"{folder}:/a\n"
+
+
+def test_run_of_a_command_that_does_not_exist(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    command = [environment.script("dashscope-ws-patch"), "run"]
+    for name, status in (("no-such-command", 127), (str(tmp_path / "data"), 126)):
+        done = subprocess.run([*command, name], env=clean(), stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (status, 1)
+        assert name in done.stderr
+
+
+# install, uninstall
+
+
+@pytest.fixture
+def bare(wheel: Path, tmp_path: Path) -> Environment:
+    """An environment with the package alone: activation needs neither wrapt nor the SDK."""
+    environment = Environment(tmp_path / "bare", sys.executable)
+    environment.install("--no-deps", wheel)
+    return environment
+
+
+@pytest.mark.parametrize("each", [installed, installed_beside], ids=lambda way: way.__name__)
+def test_uninstall_leaves_the_files_as_they_were(
+    each: Callable[[Environment], contextlib.AbstractContextManager[Way]], bare: Environment
+) -> None:
+    def start_all_levels() -> None:
+        for switch in ("-b", "-O", "-OO"):
+            bare.output(switch, "-c", "import dashscope_ws_patch")
+
+    start_all_levels()
+    other = bare.site_packages / "other.pth"
+    other.write_text("# not ours\n")
+    before = bare.files()
+    with each(bare):
+        start_all_levels()
+        assert bare.files().keys() > before.keys()
+    assert own_files(bare) == own_files(before)
+    shim(bare, "install")
+    shim(bare, "uninstall")
+    bare.uninstall("dashscope-ws-patch")
+    assert [name for name in bare.files() if "custom" in name or "dashscope" in name] == []
+
+
+def own_files(files: Environment | dict[str, bytes]) -> dict[str, bytes]:
+    """The files but what Python has compiled, for the neighbour's and the command line's sake."""
+    files = files if isinstance(files, dict) else files.files()
+    return {
+        name: content
+        for name, content in files.items()
+        if "__pycache__" not in name or name.startswith("__pycache__")
+    }
+
+
+def test_install_and_uninstall_may_be_repeated(bare: Environment) -> None:
+    assert "written: " in shim(bare, "install")
+    files = bare.files()
+    assert "already installed: " in shim(bare, "install")
+    assert bare.files() == files
+    assert "removed: " in shim(bare, "uninstall")
+    assert "nothing to remove" in shim(bare, "uninstall")
+
+
+def test_install_takes_the_form_that_works(bare: Environment) -> None:
+    """A sitecustomize that comes before the installed one is no reason to stay inactive."""
+    copy, line = (
+        bare.site_packages / "sitecustomize.py",
+        bare.site_packages / "dashscope_ws_patch.pth",
+    )
+    ahead = bare.folder / "ahead"
+    ahead.mkdir()
+    (ahead / "sitecustomize.py").touch()
+    shim(bare, "install")
+    assert "comes before" in shim(bare, "status", status=1, PYTHONPATH=str(ahead))
+    shim(bare, "install", PYTHONPATH=str(ahead))
+    assert (copy.exists(), line.exists()) == (False, True)
+    assert "by install: " in shim(bare, "status", PYTHONPATH=str(ahead))
+    shim(bare, "install")
+    assert (copy.exists(), line.exists()) == (True, False)
+
+
+def test_install_replaces_the_file_of_another_release(bare: Environment) -> None:
+    startup = Path(shim(bare, "sitedir").strip(), "sitecustomize.py")
+    shim(bare, "install")
+    startup.write_text(startup.read_text() + "# the next release\n")
+    assert "written: " in shim(bare, "install")
+    assert "# the next release" in (bare.site_packages / "sitecustomize.py").read_text()
+    assert "removed: " in shim(bare, "uninstall")
+
+
+def test_a_file_that_somebody_has_changed_is_theirs(bare: Environment) -> None:
+    shim(bare, "install")
+    file = bare.site_packages / "sitecustomize.py"
+    file.write_text(file.read_text() + "import os\n")
+    assert "nothing to remove" in shim(bare, "uninstall")
+    assert file.exists()
+    shim(bare, "install")
+    assert file.read_text().endswith("import os\n")
+    assert (bare.site_packages / "dashscope_ws_patch.pth").exists()
+
+
+@pytest.mark.parametrize("each", [installed, installed_beside], ids=lambda way: way.__name__)
+def test_after_pip_uninstall_interpreters_start_in_silence(
+    each: Callable[[Environment], contextlib.AbstractContextManager[Way]], bare: Environment
+) -> None:
+    (bare.site_packages / "dashscope.py").touch()
+    each(bare).__enter__()
+    bare.uninstall("dashscope-ws-patch")
+    done = subprocess.run(
+        [bare.python, "-c", "import dashscope; print('ran')"],
+        env=clean(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+# Bad input
+
+
+def refused(environment: Environment, *arguments: str, **variables: str) -> str:
+    """The one line on stderr, after status 2 and with no file changed."""
+    before = own_files(environment)
+    (line,) = shim(environment, *arguments, status=2, **variables).splitlines()
+    assert own_files(environment) == before
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "command"),
+        (["frobnicate"], "'frobnicate'"),
+        (["run"], "command"),
+        (["run", "--"], "command"),
+        (["run", "-w", "not/valid", "true"], "-w is 'not/valid'"),
+        (["run", "-w", "", "true"], "-w is ''"),
+        (["status", "--frobnicate"], "--frobnicate"),
+        (["install", "here"], "here"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], told: str, environment: Environment) -> None:
+    assert told in refused(environment, *arguments)
+
+
+def test_a_foreign_file_in_the_way(bare: Environment) -> None:
+    (bare.site_packages / "sitecustomize.py").write_text("# not ours\n")
+    (bare.site_packages / "dashscope_ws_patch.pth").write_text("# not ours\n")
+    assert "dashscope_ws_patch.pth is not ours" in refused(bare, "install")
+    (bare.site_packages / "sitecustomize.py").unlink()
+    (bare.site_packages / "sitecustomize.py").symlink_to("nowhere")
+    assert "sitecustomize.py is not ours" in refused(bare, "install")
+
+
+def test_a_site_packages_that_cannot_be_written(bare: Environment) -> None:
+    """Nothing is left half done: here each write fails, after the file was opened."""
+    before = own_files(bare)
+    done = subprocess.run(
+        [bare.python, "-m", "dashscope_ws_patch", "install"],
+        env=clean(PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot write" in done.stderr
+    assert own_files(bare) == before
+
+
+def test_install_outside_a_virtual_environment(wheel: Path, environment: Environment) -> None:
+    base = os.path.join(sys.base_prefix, "bin", "python3")
+    for command in ("install", "uninstall"):
+        done = subprocess.run(
+            [base, "-m", "dashscope_ws_patch", command],
+            env=clean(PYTHONPATH=str(wheel)),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "--system" in done.stderr
+
+
+def test_install_where_the_package_is_not_installed(wheel: Path, tmp_path: Path) -> None:
+    empty = Environment(tmp_path / "empty", sys.executable)
+    assert "is not installed in" in refused(empty, "install", PYTHONPATH=str(wheel))
+
+
+# status
+
+
+def status(
+    environment: Environment, active: bool, *flags: str, **variables: str
+) -> dict[str, object]:
+    done = subprocess.run(
+        [environment.python, *flags, "-m", "dashscope_ws_patch", "status", "--json"],
+        env=clean(**variables),
+        cwd=os.sep,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found: dict[str, object] = json.loads(done.stdout)
+    assert (done.returncode, found["active"]) == (0 if active else 1, active)
+    return found
+
+
+def test_status_tells_the_way(bare: Environment) -> None:
+    folder = shim(bare, "sitedir").strip()
+    line = bare.site_packages / "dashscope_ws_patch.pth"
+    assert status(bare, False)["ways"] == []
+    assert status(bare, True, PYTHONPATH=folder)["ways"] == [f"PYTHONPATH: {folder}"]
+    assert status(bare, False, "-E", PYTHONPATH=folder)["ways"] == []
+    with own_import(bare) as way:
+        (told,) = status(bare, True, **way.variables)["ways"]
+        assert told == f"import: {bare.folder / 'own' / 'sitecustomize.py'}"
+    with installed_beside(bare):
+        assert status(bare, True, "-I")["ways"] == [f"install: {line}"]
+        both = [f"install: {line}", f"PYTHONPATH: {folder}"]
+        assert status(bare, True, PYTHONPATH=folder)["ways"] == both
+    with installed(bare):
+        file = bare.site_packages / "sitecustomize.py"
+        assert status(bare, True, "-I")["ways"] == [f"install: {file}"]
+        assert status(bare, False, DASHSCOPE_WS_PATCH="off")["notes"] != []
+
+
+def test_status_tells_the_workspace(bare: Environment) -> None:
+    def told(**variables: str) -> tuple[object, object]:
+        found = status(bare, False, **variables)
+        return found["workspace"], found["source"]
+
+    assert told() == (None, None)
+    assert told(DASHSCOPE_WORKSPACE=" ws_a ") == ("ws_a", "DASHSCOPE_WORKSPACE")
+    assert told(DASHSCOPE_WORKSPACE_ID="ws_b") == ("ws_b", "DASHSCOPE_WORKSPACE_ID")
+    assert told(DASHSCOPE_WORKSPACE="not/valid") == (None, None)
+    assert "'not/valid'" in str(status(bare, False, DASHSCOPE_WORKSPACE="not/valid")["notes"])
+    assert "workspace: ws_a, from DASHSCOPE_WORKSPACE\n" in shim(
+        bare, "status", status=1, DASHSCOPE_WORKSPACE="ws_a"
+    )
