@@ -20,12 +20,14 @@ import wrapt
 
 from . import _workspace
 from ._calls import (
+    DOMAIN,
     HEADER,
     Call,
     ambient,
     argument,
     current,
     during,
+    keep,
     named,
     opened,
     remember,
@@ -150,11 +152,8 @@ def build(original: Any) -> Any:
 
     @functools.wraps(original)
     def build_api_request(*args: Any, **kwargs: Any) -> Any:
-        headers = kwargs.get("headers")
-        if headers and HEADER in headers and not kwargs.get("enable_encryption"):
-            return original(*args, **kwargs)  # named, by workspace= from 1.17 on: as natively
         if (
-            headers
+            kwargs.get("headers")
             or kwargs.get("base_address")
             or kwargs.get("session")
             or kwargs.get("workspace")
@@ -163,7 +162,9 @@ def build(original: Any) -> Any:
             if call.workspace:
                 # The public key for an encrypted request is fetched on behalf of the call.
                 with during(call):
-                    return _carry(original(*args, **kwargs), kwargs)
+                    request = original(*args, **kwargs)
+                    keep(request, call)
+                    return _carry(request, kwargs)
         return _carry(original(*args, **kwargs), None)
 
     return build_api_request
@@ -175,9 +176,11 @@ def _carry(request: Any, named_in: Mapping[str, Any] | None) -> Any:
         or workspace_in_headers(getattr(named_in.get("session"), "headers", None)) is not None
     ):
         return request
-    url, workspace = route(request.url)
+    if DOMAIN in request.url:
+        request.url, workspace = route(request.url)
+    else:
+        workspace = ambient()[0]
     if workspace is not None:
-        request.url = url
         request.headers[HEADER] = workspace
     return request
 
@@ -345,7 +348,7 @@ def library_to(module: str, endpoint: str) -> Adapter:
     the URL that is the constant ``endpoint`` of ``module`` is routed."""
 
     def service(url: str) -> bool:
-        host = urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        host: object = urlsplit(getattr(sys.modules[module], endpoint)).hostname
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:

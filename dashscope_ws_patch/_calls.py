@@ -6,6 +6,7 @@ a request is the adapters' business.
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
@@ -86,6 +87,8 @@ def workspace_in_headers(headers: Any) -> str | None:
 
 def workspace_in_host(url: object) -> str | None:
     """The workspace that the host of ``url`` names, or None."""
+    if url is None:
+        return None
     url = url if isinstance(url, str) else str(url)
     if DOMAIN not in url:
         return None
@@ -140,23 +143,24 @@ def argument(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], na
     """What a call of ``function`` with ``args`` and ``kwargs`` passes as ``name``, or None."""
     if name in kwargs:
         return kwargs[name]
-    index = positions(function).get(name)
-    return args[index] if index is not None and index < len(args) else None
+    index = positions(function).get(name, len(args)) if args else 0
+    return args[index] if index < len(args) else None
 
 
 def named(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
     """The workspace that the calling code names with these arguments."""
+    given = functools.partial(argument, function, args, kwargs)
     for name in ("workspace", "workspace_id"):
-        value = argument(function, args, kwargs, name)
+        value = given(name)
         if value and isinstance(value, str):
             return Call(value, "argument")
     for name in ("headers", "extra_headers"):
-        value = workspace_in_headers(argument(function, args, kwargs, name))
+        value = workspace_in_headers(given(name))
         if value:
             return Call(value, "header")
     # A session (1.24 on) or client (2.x) of the calling code's own has defaults of its own.
     for name in ("session", "http_client"):
-        session = argument(function, args, kwargs, name)
+        session = given(name)
         value = workspace_in_headers(getattr(session, "headers", None))
         if value:
             return Call(value, "header")
@@ -164,7 +168,7 @@ def named(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ca
         if value:
             return Call(value, "host", by_url=True)
     for name in ("base_address", "base_url", "url", "ws_url"):
-        url = argument(function, args, kwargs, name)
+        url = given(name)
         value = workspace_in_host(url)
         if value and not _is_module_level(url):
             return Call(value, "host", by_url=True)
@@ -196,6 +200,11 @@ def opened(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     return naming._replace(
         born=remembered.born or outer.born, default=remembered.default or outer.default
     )
+
+
+def keep(instance: Any, call: Call) -> None:
+    """Remember that ``instance`` is a request made on behalf of ``call``."""
+    _objects.keep(instance, call)
 
 
 def remember(instance: Any, call: Call) -> None:

@@ -88,7 +88,7 @@ def mount(original: Any) -> Any:
 
 
 def shared(original: Any) -> Any:
-    """``_get_client`` of ``dashscope.chat``: one client for all, so not of its first user's scope."""
+    """``_get_client`` of ``dashscope.chat``: one client for all, not of its first user's scope."""
 
     @functools.wraps(original)
     def _get_client() -> Any:

@@ -23,6 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import _audit
+
 if TYPE_CHECKING:
     from ._loopback import Request
 
@@ -62,9 +64,13 @@ def main(options: argparse.Namespace) -> int:
     facts = _facts()
     for name, value in facts.items():
         say(f"{name:<24}{value}")
+    story, native, shim = _child("story"), _child("drive", patched=False), _child("drive")
+    say()
+    told = list(_results(story))
+    for chapter in told:
+        say(f"{chapter['case']:<58}{chapter['answer']}")
     say(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
     rows = []
-    native, shim = _driving(patched=False), _driving(patched=True)
     for before, after in zip(_results(native), _results(shim)):
         if "seams" in after:
             seams = after["seams"]
@@ -83,11 +89,17 @@ def main(options: argparse.Namespace) -> int:
         say(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
     else:
         seams = []
-    broken = [process for process in (native, shim) if process.wait() != 0]
+    broken = [process for process in (story, native, shim) if process.wait() != 0]
     for process in broken:
-        print(f"the process that drives the surfaces failed: {process.args!r}", file=sys.stderr)
+        print(f"a process that drives the SDK failed: {process.args!r}", file=sys.stderr)
     failed = [seam for seam in seams if seam["state"] == "failed"]
-    right = bool(rows) and all(row.right for row in rows) and not failed and not broken
+    egress = _audit.audit()
+    right = (
+        bool(rows)
+        and all(row.right for row in rows)
+        and all(chapter["right"] for chapter in told)
+        and not (failed or broken or any(way.state == _audit.UNKNOWN for way in egress))
+    )
     requests = sum(row.requests for row in rows)
     say(
         f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
@@ -100,13 +112,16 @@ def main(options: argparse.Namespace) -> int:
     say(f"seams: {counts}")
     for seam in seams:
         say(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
+    say(f"audit: {_audit.summary(egress)}")
     say("\nevery request is right" if right else "\nNOT every request is right")
     if options.json:
         report = {
             "facts": facts,
+            "story": told,
             "surfaces": [{**row._asdict(), "right": row.right} for row in rows],
             "leaks": leaks,
             "seams": seams,
+            "audit": _audit.summary(egress),
             "right": right,
         }
         print(json.dumps(report, ensure_ascii=False, indent=2))
@@ -138,7 +153,7 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def _driving(patched: bool) -> subprocess.Popen[str]:
+def _child(task: str, patched: bool = True) -> subprocess.Popen[str]:
     # Nothing of the user's own settings, keys and proxies may reach the processes that send.
     environment = {
         name: value
@@ -150,7 +165,7 @@ def _driving(patched: bool) -> subprocess.Popen[str]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-m", "dashscope_ws_patch._doctor"],
+        [sys.executable, "-m", "dashscope_ws_patch._doctor", task],
         env={**environment, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -168,7 +183,41 @@ def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(line[len(_MARK) :])
 
 
-# The process that drives the surfaces
+# The processes that drive the SDK
+
+
+def tell_story() -> None:
+    """Call as a RAM sub-account and as a main account, writing a line of JSON for each answer."""
+    from . import _surfaces, patch, unpatch, use_workspace
+    from ._accounts import Accounts
+    from ._denied import WORKSPACE as DENIED
+    from ._loopback import Loopback, redirect
+
+    del os.environ["DASHSCOPE_WORKSPACE"]
+    hints: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: hints.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("dashscope_ws_patch").addHandler(handler)
+    accounts = Accounts(main=["sk-main"], members={"sk-sub-account": [WORKSPACE]})
+    with Loopback(policy=accounts) as loopback, redirect(loopback.port):
+        _surfaces.prepare(_surfaces.Drive(loopback))
+        from dashscope import Generation
+
+        def call(case: str, key: str, denied: bool) -> None:
+            hints.clear()
+            reply: Any = Generation.call("qwen-turbo", prompt="hello", api_key=key)
+            answer = reply.code if denied else str(reply.status_code)
+            right = reply.code == DENIED.code if denied else reply.status_code == 200
+            _write(case=case, answer="\n  ".join([answer or "200", *hints]), right=right)
+
+        unpatch()
+        call("sub-account's key, without the shim", "sk-sub-account", denied=True)
+        patch()
+        with use_workspace(WORKSPACE):
+            call("sub-account's key, with its workspace", "sk-sub-account", denied=False)
+        with use_workspace("ws_somebody_else"):
+            call("sub-account's key, with somebody else's", "sk-sub-account", denied=True)
+        call("main account's key, with none", "sk-main", denied=False)
 
 
 def drive_all() -> None:
@@ -233,4 +282,4 @@ def _write(**result: object) -> None:
 
 
 if __name__ == "__main__":
-    drive_all()
+    {"drive": drive_all, "story": tell_story}[sys.argv[1]]()

@@ -11,7 +11,7 @@ import re
 import threading
 import types
 from collections.abc import Iterator, Mapping
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -125,7 +125,7 @@ def watch(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) 
             context.run(_look, outcome, instance, args, kwargs)
 
         asynchronous = isinstance(result, types.AsyncGeneratorType)
-        return _AsyncItems(result, look) if asynchronous else _iterated(result, look)
+        return _AsyncItems(result, look) if asynchronous else _iterated(result, look, instance)
     if not _fine(result):
         _look(result, instance, args, kwargs)
     return result
@@ -174,9 +174,20 @@ async def _awaited(coroutine: Any, instance: Any, args: Arguments, kwargs: Named
     return result
 
 
-def _iterated(items: Any, look: Callable[[Any], object]) -> Iterator[Any]:
+# On whose behalf a function of the SDK looks at an answer, where it is not told.
+_holder: ContextVar[Any] = ContextVar("dashscope_ws_patch.holder", default=None)
+
+
+def _iterated(items: Any, look: Callable[[Any], object], instance: Any) -> Iterator[Any]:
     try:
-        for item in items:
+        while True:
+            outer = _holder.set(instance)
+            try:
+                item = next(items, _END)
+            finally:
+                _holder.reset(outer)
+            if item is _END:
+                return
             if not _fine(item):
                 look(item)
             yield item
@@ -211,6 +222,8 @@ class _AsyncItems:
         return item
 
 
+_END = object()
+
 _ERROR_SIZE = 2048  # characters or bytes: several times what the service's errors have
 
 
@@ -229,7 +242,7 @@ def _look(outcome: Any, instance: Any, args: Arguments, kwargs: Named) -> None:
     try:
         code = _code(outcome)
         if code is not None:
-            _report(code, outcome, instance, args, kwargs)
+            _report(code, outcome, _holder.get() if instance is None else instance, args, kwargs)
     except Exception:  # a hint must not break the program, whatever the SDK hands around
         pass
 
@@ -351,7 +364,10 @@ def _source(workspace: str, instance: Any) -> str | None:
         found, source = ambient()
     except ValueError:  # the environment's is malformed
         return None
-    return source if found == workspace else None
+    if found == workspace:
+        return source
+    # What was named is remembered with the object; only a scope can have been left since.
+    return None if instance is None else "scope"
 
 
 def models_in(body: Any) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 A row names the SDK's module, the attribute in it (``Class.*`` stands for the public methods that
 the class itself defines, ``*.*`` for those of the module's classes that are made with a client),
-the adapter, and the releases that have it: from the first, up to but not including the second. A new
-way out of the SDK is a new row.
+the adapter, and the releases that have it: from the first, up to but not including the second. A
+new way out of the SDK is a new row.
 """
 
 from __future__ import annotations

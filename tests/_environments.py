@@ -92,6 +92,7 @@ class Environment:
             stdout=subprocess.PIPE,
             text=True,
             env=clean(**variables),
+            cwd=os.sep,  # -c and -m would find the package in the working directory too
         ).stdout.strip()
 
     def files(self) -> dict[str, bytes]:

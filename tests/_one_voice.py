@@ -280,7 +280,7 @@ def around(cell: Cell) -> Iterator[None]:
                 dashscope.settings.clear()
 
 
-def scoped(name: str) -> contextlib.AbstractContextManager[Any]:
+def scoped(name: str) -> Any:
     """The scope of an axis' level."""
     if not name:
         return contextlib.nullcontext()

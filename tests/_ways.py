@@ -51,14 +51,14 @@ def _call(target: str, /, *args: Any, **kwargs: Any) -> Callable[[Drive], object
         result = _find(target)(*arguments, **copy.deepcopy(kwargs))  # the SDK changes headers
         if inspect.iscoroutine(result):
             return drive.run(_read(result))
-        return list(result) if hasattr(result, "__next__") else result
+        return list(result) if inspect.isgenerator(result) else result
 
     return drive_
 
 
 async def _read(coroutine: Any) -> Any:
     result = await coroutine
-    return [item async for item in result] if hasattr(result, "__anext__") else result
+    return [item async for item in result] if inspect.isasyncgen(result) else result
 
 
 def _way(name: str, target: str, /, *args: Any, **kwargs: Any) -> Surface:

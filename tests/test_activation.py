@@ -21,7 +21,7 @@ import zipapp
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 from _environments import NEW_SDK, OLD_SDK, Environment, build_wheel, clean, python
@@ -118,21 +118,15 @@ def own_import(environment: Environment) -> Iterator[Way]:
 WAYS = [launcher, folder, installed, installed_beside, own_import]
 
 
-@pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.__name__)
+@pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
 def any_way(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Way]:
     with request.param(environment) as chosen:
         yield chosen
 
 
-@pytest.fixture(scope="module", params=[launcher, installed], ids=lambda way: way.__name__)
+@pytest.fixture(params=[launcher, installed], ids=lambda way: way.__name__)
 def main_way(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Way]:
     with request.param(environment) as chosen:
-        yield chosen
-
-
-@pytest.fixture(scope="module")
-def install(environment: Environment) -> Iterator[Way]:
-    with installed(environment) as chosen:
         yield chosen
 
 
@@ -363,18 +357,10 @@ def _ask(url: str) -> None:
 
 @pytest.mark.parametrize("switch", ["-E", "-I"])
 def test_only_install_reaches_an_isolated_interpreter(
-    switch: str, install: Way, environment: Environment, service: Loopback, program: Path
+    switch: str, main_way: Way, environment: Environment, service: Loopback, program: Path
 ) -> None:
-    command = (environment.python, switch, "call.py")
-    assert run(service, install, *command, cwd=program) == FILLED
-
-
-@pytest.mark.parametrize("switch", ["-E", "-I"])
-def test_the_launcher_does_not_reach_an_isolated_interpreter(
-    switch: str, environment: Environment, service: Loopback, program: Path
-) -> None:
-    with launcher(environment) as way:
-        assert run(service, way, environment.python, switch, "call.py", cwd=program) == [[]]
+    found = run(service, main_way, environment.python, switch, "call.py", cwd=program)
+    assert found == ([[]] if main_way.prefix else FILLED)
 
 
 def test_nothing_reaches_an_interpreter_without_site(
@@ -474,34 +460,31 @@ def bare(wheel: Path, tmp_path: Path) -> Environment:
     return environment
 
 
-@pytest.mark.parametrize("each", [installed, installed_beside], ids=lambda way: way.__name__)
-def test_uninstall_leaves_the_files_as_they_were(
-    each: Callable[[Environment], contextlib.AbstractContextManager[Way]], bare: Environment
-) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment) -> None:
     def start_all_levels() -> None:
         for switch in ("-b", "-O", "-OO"):
             bare.output(switch, "-c", "import dashscope_ws_patch")
 
+    if beside:
+        (bare.site_packages / "sitecustomize.py").touch()
     start_all_levels()
-    other = bare.site_packages / "other.pth"
-    other.write_text("# not ours\n")
-    before = bare.files()
-    with each(bare):
-        start_all_levels()
-        assert bare.files().keys() > before.keys()
-    assert own_files(bare) == own_files(before)
+    before = own_files(bare)
     shim(bare, "install")
+    start_all_levels()
+    assert own_files(bare).keys() > before.keys()
     shim(bare, "uninstall")
+    assert own_files(bare) == before
     bare.uninstall("dashscope-ws-patch")
-    assert [name for name in bare.files() if "custom" in name or "dashscope" in name] == []
+    (bare.site_packages / "sitecustomize.py").unlink(missing_ok=True)
+    assert not [name for name in own_files(bare) if "dashscope" in name]
 
 
-def own_files(files: Environment | dict[str, bytes]) -> dict[str, bytes]:
-    """The files but what Python has compiled, for the neighbour's and the command line's sake."""
-    files = files if isinstance(files, dict) else files.files()
+def own_files(environment: Environment) -> dict[str, bytes]:
+    """The files of site-packages but what Python compiles of packages that it imports."""
     return {
         name: content
-        for name, content in files.items()
+        for name, content in environment.files().items()
         if "__pycache__" not in name or name.startswith("__pycache__")
     }
 
@@ -563,6 +546,7 @@ def test_after_pip_uninstall_interpreters_start_in_silence(
     done = subprocess.run(
         [bare.python, "-c", "import dashscope; print('ran')"],
         env=clean(),
+        cwd=os.sep,
         capture_output=True,
         text=True,
     )
@@ -574,6 +558,7 @@ def test_after_pip_uninstall_interpreters_start_in_silence(
 
 def refused(environment: Environment, *arguments: str, **variables: str) -> str:
     """The one line on stderr, after status 2 and with no file changed."""
+    environment.output("-c", "pass")  # compiles a foreign sitecustomize
     before = own_files(environment)
     (line,) = shim(environment, *arguments, status=2, **variables).splitlines()
     assert own_files(environment) == before
@@ -612,6 +597,7 @@ def test_a_site_packages_that_cannot_be_written(bare: Environment) -> None:
     done = subprocess.run(
         [bare.python, "-m", "dashscope_ws_patch", "install"],
         env=clean(PYTHONDONTWRITEBYTECODE="1"),
+        cwd=os.sep,
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
@@ -627,6 +613,7 @@ def test_install_outside_a_virtual_environment(wheel: Path, environment: Environ
         done = subprocess.run(
             [base, "-m", "dashscope_ws_patch", command],
             env=clean(PYTHONPATH=str(wheel)),
+            cwd=os.sep,
             capture_output=True,
             text=True,
         )
@@ -644,7 +631,7 @@ def test_install_where_the_package_is_not_installed(wheel: Path, tmp_path: Path)
 
 def status(
     environment: Environment, active: bool, *flags: str, **variables: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     done = subprocess.run(
         [environment.python, *flags, "-m", "dashscope_ws_patch", "status", "--json"],
         env=clean(**variables),
@@ -652,7 +639,7 @@ def status(
         stdout=subprocess.PIPE,
         text=True,
     )
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode, found["active"]) == (0 if active else 1, active)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from typing import Any
+from unittest import mock
 
 import pytest
 from test_precedence import AIO_GENERATION, GENERATION, need
@@ -17,13 +18,16 @@ from dashscope_ws_patch._surfaces import Drive, _find
 @pytest.fixture
 def service(loopback: Loopback) -> Any:
     """Plain HTTP, for the handshakes of a thousand connections take a minute."""
+    import dashscope
+
     with Loopback() as plain, redirect(plain.port):
-        yield plain
+        base = plain.address("dashscope.aliyuncs.com", "/api/v1")
+        with mock.patch.object(dashscope, "base_http_api_url", base):
+            yield plain
 
 
-def _arguments(service: Loopback, number: int) -> dict[str, Any]:
-    base = service.address("dashscope.aliyuncs.com", "/api/v1")
-    return {"model": "m", "prompt": f"ws_{number}", "base_address": base}
+def _arguments(number: int) -> dict[str, Any]:
+    return {"model": "m", "prompt": f"ws_{number}"}
 
 
 def _asked(service: Loopback) -> list[tuple[str, str]]:
@@ -43,7 +47,7 @@ def test_p8_a_thousand_tasks(service: Loopback, drive: Drive) -> None:
         with use_workspace(f"ws_{number}"):
             await asyncio.sleep(0)
             async with gate:
-                await _find(AIO_GENERATION).call(**_arguments(service, number))
+                await _find(AIO_GENERATION).call(**_arguments(number))
 
     async def main() -> None:
         gate = asyncio.Semaphore(50)
@@ -62,7 +66,7 @@ def test_p8_coroutines_awaited_by_other_tasks(service: Loopback, drive: Drive) -
         coroutines = []
         for number in range(count):
             with use_workspace(f"ws_{number}"):
-                coroutines.append(_find(AIO_GENERATION).call(**_arguments(service, number)))
+                coroutines.append(_find(AIO_GENERATION).call(**_arguments(number)))
         with use_workspace("ws_other"):
             for begin in range(0, count, 50):
                 await asyncio.gather(*coroutines[begin : begin + 50])
@@ -81,7 +85,7 @@ def test_p8_two_hundred_threads(service: Loopback) -> None:
             barrier.wait()
             for _ in range(times):
                 with use_workspace(f"ws_{number}"):
-                    _find(GENERATION).call(**_arguments(service, number))
+                    _find(GENERATION).call(**_arguments(number))
         except Exception as error:
             failed.append(error)
 
@@ -99,7 +103,7 @@ def test_p8_streams_interleaved_in_one_thread(service: Loopback) -> None:
     streams = []
     for number in range(count):
         with use_workspace(f"ws_{number}"):
-            streams.append(_find(GENERATION).call(stream=True, **_arguments(service, number)))
+            streams.append(_find(GENERATION).call(stream=True, **_arguments(number)))
     with use_workspace("ws_other"):
         while streams:
             streams = [stream for stream in streams if next(stream, None) is not None]

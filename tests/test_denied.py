@@ -353,14 +353,35 @@ def test_names_the_argument_or_the_header(
 
 
 @NAMING
-@pytest.mark.parametrize("named", [{"workspace": "ws_a"}, {"headers": HEADER}])
-def test_claims_no_source_where_it_is_forgotten(
-    named: dict[str, Any], hints: Hints, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "named, source",
+    [
+        ({"workspace": "ws_a"}, "the argument of the call"),
+        ({"headers": HEADER}, "a header of the call"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_names_the_argument_or_the_header_of_a_request_object(
+    named: dict[str, Any],
+    source: str,
+    stream: bool,
+    hints: Hints,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws_ambient")
     with serving(Refusing()):
-        generate(**named)
-    assert re.search(r"workspace 'ws_a'(\.|, from the argument|, from a header)", hints.only())
+        answer = generate(stream=stream, **named)
+        if stream:
+            list(answer)
+    assert f"the workspace 'ws_a', from {source}." in hints.only()
+
+
+def test_names_the_scope_that_was_left_before_the_stream_was_read(hints: Hints) -> None:
+    with serving(Refusing()):
+        with shim.use_workspace("ws_a"):
+            answer = generate(stream=True)
+        list(answer)
+    assert "the workspace 'ws_a', from the scope" in hints.only()
 
 
 @pytest.mark.parametrize("variable", ["DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"])
@@ -678,10 +699,11 @@ def test_no_secret_reaches_the_log(
 
 
 def test_logging_is_loaded_by_a_refusal_only() -> None:
-    program = "import sys, dashscope_ws_patch._hints; sys.exit('logging' in sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", program], cwd=Path(__file__).parents[1], check=False
+    program = (
+        "import sys, wrapt; sys.modules.pop('logging', None); import dashscope_ws_patch._hints; "
+        "sys.exit('logging' in sys.modules)"
     )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=False)
     assert ran.returncode == 0
 
 

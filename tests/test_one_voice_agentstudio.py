@@ -64,10 +64,7 @@ def expected(
     if constructor in ("workspace", "host"):
         return None
     first = scope or born
-    if first == "None":
-        ambient = None
-    else:
-        ambient = first or {"": None, "ID": ENV_ID}.get(variables, ENV)
+    ambient = None if first == "None" else first or {"": None, "ID": ENV_ID}.get(variables, ENV)
     return ambient, GATEWAY if constructor == "gateway" else host(ambient) if ambient else None
 
 

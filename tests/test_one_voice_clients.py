@@ -205,7 +205,7 @@ def test_p1_start_message_is_native_on_an_explicit_connection(loopback: Loopback
     assert words == (ENV, host(CALL), None)
 
 
-@pytest.mark.xfail(strict=True, reason="_handshake: by_url, so neither the client's nor the scope's")
+@pytest.mark.xfail(strict=True, reason="_handshake: neither the client's nor the scope's")
 @pytest.mark.parametrize("driver", ["recognition", "tingwu", "realtime", "connection"])
 def test_p2_socket_of_a_client_on_a_workspace_host(driver: str, loopback: Loopback) -> None:
     assert said(loopback, driver, client="host", scope=SCOPE)[0] == CLIENT

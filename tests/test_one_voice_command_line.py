@@ -1,5 +1,7 @@
-"""The ``dashscope`` command and its assistant in processes of their own, the workspace ambient there
-by way of the environment, or of a scope of a program that calls them."""
+"""The ``dashscope`` command and its assistant, in processes of their own.
+
+The workspace is ambient there by way of the environment, or of a scope around the command.
+"""
 
 from __future__ import annotations
 

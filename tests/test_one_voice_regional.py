@@ -108,7 +108,7 @@ def _dialog(tag: str, named: dict[str, Any]) -> None:
     )
     callback, closed = module.MultiModalCallback(), threading.Event()
     callback.on_close = lambda code, reason: closed.set()
-    named = {"workspace_id": value for value in named.values()}
+    named = {"workspace_id": named["workspace"]} if named else {}
     session = module.MultiModalDialog(tag, parameters, callback, **named)
     session.start("")
     session.stop()

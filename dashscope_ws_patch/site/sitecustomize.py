@@ -68,10 +68,10 @@ def neighbour() -> "ModuleSpec | None":
     rest = [entry for entry in rest if entry != folder]
     # Python's own search lists each folder, which takes more than all the rest of this file.
     names = [f"/{__name__}{suffix}" for suffix in ("", ".py", ".pyc", *extension_suffixes())]
-    for entry in rest:
+    for position, entry in enumerate(rest):
         archive = access(entry, F_OK) and not access(f"{entry}/", F_OK)
         if archive or any(access(entry + name, F_OK) for name in names):
-            return PathFinder.find_spec(__name__, rest)
+            return PathFinder.find_spec(__name__, rest[position:])
     return None
 
 
