@@ -82,15 +82,11 @@ def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, A
     # What runs later runs in the scope of the call, not in that of the one who awaits or iterates.
     if isinstance(result, types.CoroutineType):
         return _awaited(result, opening, _workspace.scope.get())
-    if isinstance(result, types.GeneratorType) and result.gi_code is _code(wrapped):
+    if isinstance(result, types.GeneratorType):
         return _iterated(result, opening, _workspace.scope.get())
-    if isinstance(result, types.AsyncGeneratorType) and result.ag_code is _code(wrapped):
+    if isinstance(result, types.AsyncGeneratorType):
         return _aiterated(result, opening, _workspace.scope.get())
     return result
-
-
-def _code(function: Any) -> Any:
-    return getattr(function, "__code__", None)
 
 
 async def _awaited(
@@ -176,7 +172,7 @@ def _carry(request: Any, named_in: Mapping[str, Any] | None) -> Any:
         or workspace_in_headers(getattr(named_in.get("session"), "headers", None)) is not None
     ):
         return request
-    if DOMAIN in request.url:
+    if DOMAIN in request.url.lower():
         request.url, workspace = route(request.url)
     else:
         workspace = ambient()[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from . import _adapters as adapt
+from . import _hints as hints
 from ._activation import SDK
 from ._seams import SEAMS
 
@@ -141,8 +142,8 @@ def summary(found: list[Egress]) -> str:
 # The verdict
 
 
-# They tell on whose behalf requests are made, but put no workspace into any themselves.
-_CALLS = (adapt.call, adapt.construct)
+# They tell on whose behalf requests are made, or read answers; they put no workspace into any.
+_BESIDE = (adapt.call, adapt.construct, hints.connect, hints.listen, hints.watch)
 # What the stand-in for a library puts the workspace into.
 _ROUTED = adapt._SENDING | adapt._SESSIONS
 
@@ -154,13 +155,10 @@ def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
         if module == owner and any(_within(function, name) for name in names):
             return SEAM, "by its users"
     for seam in SEAMS:
-        if seam.module != module:
+        if seam.module != module or seam.adapter in _BESIDE:
             continue
-        if seam.adapter is adapt.library:
-            covers = seam.attribute == seen_as and way.rpartition(".")[2] in _ROUTED
-        else:
-            covers = seam.adapter not in _CALLS and _within(function, seam.attribute)
-        if covers:
+        stood_in = seam.attribute == seen_as and way.rpartition(".")[2] in _ROUTED
+        if stood_in or _within(function, seam.attribute):
             return SEAM, f"{seam.module}.{seam.attribute}"
     for places, ways, reason in ELSEWHERE:
         if fnmatchcase(place, places) and fnmatchcase(way, ways):

@@ -77,11 +77,12 @@ def workspace_in_headers(headers: Any) -> str | None:
     if isinstance(headers, Mapping):
         headers = headers.items()
     for header in headers or ():
-        name, value = header.split(":", 1) if isinstance(header, str) else header
+        line = isinstance(header, str)
+        name, value = header.split(":", 1) if line else header
         if isinstance(name, bytes):
             name = name.decode("latin-1")
         if name.lower() == _HEADER:
-            return str(value).strip()
+            return str(value).strip() if line else str(value)
     return None
 
 
@@ -90,13 +91,13 @@ def workspace_in_host(url: object) -> str | None:
     if url is None:
         return None
     url = url if isinstance(url, str) else str(url)
-    if DOMAIN not in url:
+    if DOMAIN not in url.lower():  # all that most URLs pay
         return None
     host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0]
     label, dot, region = host[: -len(DOMAIN)].partition(".")
-    if not host.endswith(DOMAIN) or not dot or not region or "." in region or "{" in label:
+    if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
         return None
-    return label
+    return None if "{" in label else label
 
 
 def with_host_workspace(url: str, workspace: str) -> str:
@@ -257,9 +258,8 @@ def ambient() -> tuple[str | None, str | None]:
     scope = _workspace.scope.get() or call.born
     if scope is not None:
         return scope.workspace, "scope"
-    if call.default:
-        return call.default, "client"
-    return _workspace.environment()
+    default = _workspace.settled(call.default)
+    return (default, "client") if default else _workspace.environment()
 
 
 def route(url: str) -> tuple[str, str | None]:

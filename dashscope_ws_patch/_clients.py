@@ -7,8 +7,9 @@ configuration answers with the workspace, and the hosts, that hold there and the
 from __future__ import annotations
 
 import functools
+import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import wrapt
@@ -40,11 +41,26 @@ _CONFIG = "dashscope.v2._config"
 #: The configuration of each transport whose client was not told a workspace.
 _configs: Memory[Any] = Memory()
 
-#: The workspace of the handshake of each shared websocket connection, and whether it was warned of.
-_handshakes: Memory[str | None] = Memory()
+#: The connection pools that such clients have made: one of the calling code's own has defaults, and
+#: a base URL, of its own.
+_pools: Memory[bool] = Memory()
+
+
+class _Handshake(NamedTuple):
+    """What a websocket connection was opened with, and whether the calling code named it."""
+
+    workspace: str | None
+    named: bool
+
+
+_handshakes: Memory[_Handshake] = Memory()
+#: The connections that were warned of.
 _warned: Memory[bool] = Memory()
 
-#: The region of each realtime session at a default endpoint.
+#: The transports of agentstudio whose workspace the SDK did not find, but the shim.
+_supplied: Memory[bool] = Memory()
+
+#: The region of each session at a default endpoint.
 _regions: Memory[str] = Memory()
 
 
@@ -66,6 +82,8 @@ def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
         object.__setattr__(config, "__class__", _ambient(plain))
         object.__setattr__(config, "born", born)
         _configs.keep(instance._transport, config)
+        if instance._transport._owns_client:
+            _pools.keep(instance._transport.http_client, True)
 
 
 @method
@@ -114,7 +132,9 @@ def _get_workspace(config: Any) -> str | None:
     scope = _scope(config)
     if scope is not None:
         return scope.workspace
-    return found or _workspace.environment()[0]
+    if not found and workspace_in_host(config.__dict__["configured_base_url"]):
+        return None  # as the program has pointed it
+    return _workspace.settled(found) or _workspace.environment()[0]
 
 
 def _get_url(config: Any, name: str) -> str | None:
@@ -190,18 +210,18 @@ def transport(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[s
         or workspace_in_headers(argument(wrapped, args, kwargs, "headers"))
     ):
         return wrapped(*args, **kwargs)
-    workspace = config.workspace
-    native, here = config.__dict__["base_url"], config.base_url
+    if _scope(config) is None and workspace_in_host(config.__dict__["configured_base_url"]):
+        return wrapped(*args, **kwargs)  # as the program has pointed it
+    workspace, base_url, pool = config.workspace, config.base_url, instance.http_client
     if (
-        here != native
-        and argument(wrapped, args, kwargs, "base_url") is None
+        argument(wrapped, args, kwargs, "base_url") is None
         and "://" not in argument(wrapped, args, kwargs, "path")
-        # A connection pool of the calling code's own may have a base URL of its own.
-        and str(instance.http_client.base_url).rstrip("/") == native.rstrip("/")
+        and _pools.of(pool)
+        and pool.base_url != type(pool.base_url)(base_url.rstrip("/") + "/")
     ):
-        args, kwargs = with_argument(wrapped, args, kwargs, "base_url", here)
-    sent = workspace_in_headers(instance.http_client.headers)
-    if workspace is None and sent:
+        args, kwargs = with_argument(wrapped, args, kwargs, "base_url", base_url)
+    sent = workspace_in_headers(pool.headers)
+    if workspace is None and sent is not None:
         return wrapped.__func__(_Unnamed(instance), *args, **kwargs)
     if workspace != sent:
         args, kwargs = with_argument(wrapped, args, kwargs, "workspace", workspace)
@@ -233,14 +253,18 @@ class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
 def _handshake(url: str | None, native: str | None) -> tuple[str | None, str | None]:
     """The configured URL (None: a default endpoint) and the workspace of a handshake, from what the
     SDK has found."""
-    call, scope = current.get(), scope_in_effect()
+    call, scope, label = current.get(), scope_in_effect(), workspace_in_host(url)
+    if call.workspace and label == call.workspace:
+        return url, native
     if call.workspace:
-        return url, native or (None if call.by_url else call.workspace)
+        return url, call.workspace if call.by_url else native or call.workspace
     if scope is not None:
-        if scope.workspace is not None and workspace_in_host(url):
+        if scope.workspace is not None and label:
             url = with_host_workspace(url or "", scope.workspace)
         return url, scope.workspace
-    return url, native if native or workspace_in_host(url) else ambient()[0]
+    if label:
+        return url, native  # as the program has pointed it
+    return url, _workspace.settled(native) or ambient()[0]
 
 
 @method
@@ -258,14 +282,14 @@ def socket(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
                 require_host_label(carried)
             kwargs = {**kwargs, "url": url, "workspace": carried}
         wrapped(*args, **kwargs)
-    _handshakes.keep(instance, carried)
+    _handshakes.keep(instance, _Handshake(carried, named=bool(call.workspace)))
 
 
 @method
 def open_task(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
     scope = _workspace.scope.get()
-    carried = _handshakes.of(instance)
+    carried = (_handshakes.of(instance) or _Handshake(None, named=False)).workspace
     if scope is not None and scope.workspace != carried and not _warned.of(instance):
         _warned.keep(instance, True)
         _workspace.warn(
@@ -277,9 +301,9 @@ def open_task(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[s
 
 @method
 def session(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """The constructor of ``RealtimeSession``, which settles on a URL and headers."""
+    """The constructor of a session that connects later: it keeps what the SDK has found."""
     opening = opened(wrapped, instance, args, kwargs)
-    with during(opening):
+    with during(opening._replace(building=True)):
         wrapped(*args, **kwargs)
     remember(instance, opening)
     if not argument(wrapped, args, kwargs, "ws_url"):
@@ -289,6 +313,7 @@ def session(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
 @method
 def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``RealtimeSession.connect``: what the constructor has settled on, as of here and now."""
+    kept = instance._headers, instance._url
     with during(opened(wrapped, instance, args, kwargs)):
         native = workspace_in_headers(instance._headers)
         region = _regions.of(instance)
@@ -296,23 +321,44 @@ def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
         if workspace != native:
             others = {k: v for k, v in instance._headers.items() if k.lower() != HEADER.lower()}
             instance._headers = {**others, HEADER: workspace} if workspace else others
-            instance._url = url or _default_gateway(instance._url, workspace, region or "")
-        return wrapped(*args, **kwargs)
+        if url is not None:
+            instance._url = url
+        elif region and workspace != native:
+            instance._url = _default_gateway(instance._url, workspace, region)
+        elif region and workspace:
+            require_host_label(workspace)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            instance._headers, instance._url = kept
 
 
 @method
 def start_message(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """``TingWuRealtime.__enter__``, which sends a message that may name the workspace."""
+    kept = instance._start_input
     with during(opened(wrapped, instance, args, kwargs)):
-        if not current.get().workspace:
-            kept = instance._session_kwargs
-            configured = kept["url"] or sys.modules[_CONFIG].settings.websocket_base_url
-            workspace = _handshake(configured, kept["workspace"])[1]
-            if instance._connection is not None:
-                workspace = _handshakes.of(instance._connection)
-            if workspace is not None:
-                instance._start_input = {**instance._start_input, "workspace_id": workspace}
-        return wrapped(*args, **kwargs)
+        workspace = _message_workspace(instance)
+        if workspace is not None:
+            instance._start_input = {**kept, "workspace_id": workspace}
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            instance._start_input = kept
+
+
+def _message_workspace(instance: Any) -> str | None:
+    """What the shim puts into the start message: what it has put into the handshake."""
+    if instance._connection is not None:
+        opened_with = _handshakes.of(instance._connection)
+        return None if opened_with is None or opened_with.named else opened_with.workspace
+    if current.get().workspace:
+        return None
+    kept = instance._session_kwargs
+    configured = kept["url"] or sys.modules[_CONFIG].settings.websocket_base_url
+    if scope_in_effect() is None and workspace_in_host(configured):
+        return None  # as the program has pointed it
+    return _handshake(configured, kept["workspace"])[1]
 
 
 # agentstudio
@@ -329,6 +375,13 @@ def studio(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
         kept = current.get()._replace(default=instance.transport.workspace or call.default)
     remember(instance, kept)
     remember(instance.transport, kept)
+    given = kept.workspace or kept.default or argument(wrapped, args, kwargs, "base_url")
+    if not given and _studio_url_of_environment() is None:
+        _supplied.keep(instance.transport, True)
+
+
+def _studio_url_of_environment() -> str | None:
+    return os.environ.get("DASHSCOPE_AGENTSTUDIO_URL") or os.environ.get("AGENTSTUDIO_URL")
 
 
 def studio_url(original: Any) -> Any:
@@ -336,6 +389,7 @@ def studio_url(original: Any) -> Any:
 
     @functools.wraps(original)
     def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
+        workspace = _workspace.settled(workspace)
         if not explicit_url and not workspace:
             workspace = ambient()[0]
         return original(explicit_url, workspace, region)
@@ -356,7 +410,11 @@ def studio_transport(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, A
         label, call, scope = workspace_in_host(url), current.get(), scope_in_effect()
         if call.workspace:
             workspace = None if label else call.workspace
-        elif scope is None and label not in (None, instance.workspace):
+        elif scope is None and _supplied.of(instance):
+            # Without a workspace now, the SDK says what it would have said to the constructor.
+            workspace = ambient()[0]
+            sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, workspace)
+        elif scope is None and label not in (None, _workspace.settled(instance.workspace)):
             workspace = None  # as the program has pointed it
         else:
             workspace = ambient()[0]

@@ -198,9 +198,9 @@ SEAMS = (
     Seam(_V2 + "resources.audio.realtime", "RealtimeSession.connect", clients.connect, "2.0.1"),
     Seam(_V2 + "resources.tingwu", "TingWuRealtime.__enter__", clients.start_message, "2.0.1"),
     # sessions that connect later,
-    Seam(_V2 + "resources.audio.asr", "Recognition.__init__", adapt.construct, "2.0.1"),
-    Seam(_V2 + "resources.audio.tts", "SynthesisSession.__init__", adapt.construct, "2.0.1"),
-    Seam(_V2 + "resources.tingwu", "TingWuRealtime.__init__", adapt.construct, "2.0.1"),
+    Seam(_V2 + "resources.audio.asr", "Recognition.__init__", clients.session, "2.0.1"),
+    Seam(_V2 + "resources.audio.tts", "SynthesisSession.__init__", clients.session, "2.0.1"),
+    Seam(_V2 + "resources.tingwu", "TingWuRealtime.__init__", clients.session, "2.0.1"),
     # and the calls.
     *(Seam(_V2 + "resources." + name, "*.*", adapt.call, "2.0.1") for name in _RESOURCES),
     # agentstudio.

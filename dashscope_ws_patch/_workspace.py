@@ -223,6 +223,14 @@ def environment() -> Found:
     return found
 
 
+def settled(found: str | None) -> str | None:
+    """What a client has ``found`` in the SDK's own sources, held to the rules of the environment if
+    it is from there: the SDK takes a variable as it is, blanks and all."""
+    if found is not None and found == os.environ.get(VARIABLES[0]):
+        return environment()[0]
+    return found or None
+
+
 def warn(message: str) -> None:
     """Warn the user, also where warnings are errors: a shim must not break the program for it."""
     import warnings

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _record import SETTINGS, comparable, record  # noqa: E402
-from _ways import ways  # noqa: E402
-from hosts import serving  # noqa: E402
+from _record import SETTINGS, comparable, record
+from _ways import ways
+from hosts import serving
 
-from dashscope_ws_patch import _surfaces, is_patched  # noqa: E402
+from dashscope_ws_patch import _surfaces, is_patched
 
 
 def main() -> None:

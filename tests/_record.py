@@ -163,8 +163,6 @@ def comparable(request: Request) -> dict[str, Any]:
             for name, value in request.headers
         ],
         "body": "*" if anew else _RANDOM.sub("*", request.body.decode("latin-1")),
-        "messages": [
-            _RANDOM.sub("*", frame if isinstance(frame, str) else frame.decode("latin-1"))
-            for frame in request.messages
-        ],
+        # How much sound a session still gets to send before it is stopped differs too.
+        "messages": [_RANDOM.sub("*", text) for text in request.messages if isinstance(text, str)],
     }

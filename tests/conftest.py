@@ -86,7 +86,7 @@ def loopback(_loopback: Loopback) -> Loopback:
 def recorded(_loopback: Loopback) -> Recorder:
     """What a surface sends with the shim in one of the ``SETTINGS``."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def sent(surface: Surface, setting: str) -> list[Sent]:
         return record(_loopback, surface, SETTINGS[setting])
 

@@ -2,10 +2,10 @@
 
     python tests/startup_cost.py [--rounds N] [--check]
 
-Each row is a start of ``python -c pass``, in instructions (by callgrind; valgrind must be there) and
-in wall time, the median of N rounds in each of which every row starts once. Nothing but the start is
-counted: launchers are asked for the environment variables that they set, and not part of it.
-``--check`` ends in status 1 if the figure is missed that the contract sets for our rows.
+Each row is a start of ``python -c pass``: in instructions, as callgrind counts them (where valgrind
+is installed), and in wall time, the fastest of N rounds in each of which every row starts once.
+Launchers are asked for the environment variables that they set, and not measured themselves.
+``--check`` ends in status 1 if one of our rows misses the contract's figure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,7 +43,7 @@ class Row:
     environment: Environment
     variables: dict[str, str]
     code: str = "pass"
-    #: The row that the figure is measured against; ours alone have one.
+    #: The same start with an empty file in the place of ours.
     floor: Row | None = None
     instructions: int = 0
     times: list[float] = field(default_factory=list)
@@ -74,7 +73,7 @@ class Row:
 
     @property
     def milliseconds(self) -> float:
-        return statistics.median(self.times)
+        return min(self.times)  # what is slower is another process's doing
 
     @property
     def missed(self) -> bool:
@@ -99,14 +98,16 @@ def rows(folder: Path) -> list[Row]:
     on_path = Row("empty `sitecustomize.py` on PYTHONPATH", plain, {"PYTHONPATH": str(empty)})
     sitedir = plain.output("-m", "dashscope_ws_patch", "sitedir")
 
-    installed, beside, floor = (
-        environment(name, wheel) for name in ("installed", "beside", "floor")
+    installed, beside, empty_file, empty_line = (
+        environment(name, wheel) for name in ("installed", "beside", "file", "line")
     )
-    for other in (beside, floor):
+    for other in (beside, empty_file, empty_line):
         (other.site_packages / "sitecustomize.py").touch()
+    (empty_line.site_packages / "empty.pth").write_text("import sys\n")
     for ours in (installed, beside):
         ours.output("-m", "dashscope_ws_patch", "install")
-    in_place = Row("empty `sitecustomize.py` in site-packages", floor, {})
+    in_place = Row("empty `sitecustomize.py` in site-packages", empty_file, {})
+    line = Row("the same and a `.pth` with `import sys`", empty_line, {})
 
     autowrapt = environment("autowrapt", "autowrapt")
     telemetry = environment("opentelemetry", "opentelemetry-distro")
@@ -117,7 +118,8 @@ def rows(folder: Path) -> list[Row]:
         Row("**ours**, `run` or `sitedir`", plain, {"PYTHONPATH": sitedir}, floor=on_path),
         in_place,
         Row("**ours**, `install`, as sitecustomize.py", installed, {}, floor=in_place),
-        Row("**ours**, `install`, as .pth beside the empty one", beside, {}, floor=in_place),
+        line,
+        Row("**ours**, `install`, as .pth beside the empty one", beside, {}, floor=line),
         Row("`import wrapt` alone", plain, {}, "import wrapt"),
         Row("autowrapt", autowrapt, {"AUTOWRAPT_BOOTSTRAP": "none"}),
         Row("opentelemetry-instrument", telemetry, launched(telemetry, "opentelemetry-instrument")),
@@ -150,8 +152,8 @@ def main() -> int:
                 row.clock()
     version = ".".join(map(str, sys.version_info[:3]))
     bare = table[0]
-    print(f"| start of CPython {version} | million instructions | × bare | × empty ", end="")
-    print("| ms | ms more than bare | than empty |\n|---|--:|--:|--:|--:|--:|--:|")
+    print(f"| start of CPython {version} | million instructions | × bare | × floor ", end="")
+    print("| ms | more than bare | than the floor |\n|---|--:|--:|--:|--:|--:|--:|")
     for row in table:
         counts = ["–"] * 3
         if row.instructions and bare.instructions:
@@ -165,7 +167,7 @@ def main() -> int:
         print("| " + " | ".join([row.name, *counts, *times]) + " |")
     missed = [row.name for row in table if row.missed]
     for name in missed:
-        print(f"{name}: more than {TIMES} x or {MORE} ms above the empty one", file=sys.stderr)
+        print(f"{name}: more than {TIMES} x, or {MORE} ms above, its floor", file=sys.stderr)
     return 1 if arguments.check and missed else 0
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import _one_voice
 import dashscope
@@ -25,13 +25,10 @@ from _one_voice import (
     CLIENT,
     DRIVERS,
     ENV,
-    ENV_ID,
     LEGACY,
     SCOPE,
     Cell,
-    ambient,
     cells,
-    configured,
     expected,
     host,
     label,
@@ -135,36 +132,15 @@ def verdict(cell: Cell, sent: list[Sent], before: list[Sent]) -> str:
     return ""
 
 
-#: What is known to be wrong; the tests at the end of this file show each at its smallest.
-KNOWN: dict[str, Callable[[Cell], object]] = {
-    "DASHSCOPE_WORKSPACE_ID stands beside a configured host that names another (rule 5)": (
-        lambda cell: label(configured(cell)) and ambient(cell) == (False, ENV_ID)
-    ),
-    "what the SDK has found is added to a pool's requests to a configured host (rule 5)": (
-        lambda cell: label(configured(cell)) and cell.client == "pool gateway"
-    ),
-    "TingWu's start message names what the SDK has found beside a configured host (rule 5)": (
-        lambda cell: DRIVERS[cell.driver].starts and label(configured(cell))
-    ),
-    "TingWu's start message names what the calling code told the connection alone (P1)": (
-        lambda cell: cell.driver == "connection" and cell.call
-    ),
-}
-
-
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_order_of_precedence(
     cell: Cell, loopback: Loopback, natively: dict[Cell, list[Sent]]
 ) -> None:
     sent = [comparable(request) for request in send(cell, loopback)]
-    fault = verdict(cell, sent, natively[cell])
-    for reason, known in KNOWN.items():
-        if fault and known(cell):
-            pytest.xfail(reason)
-    assert not fault
+    assert not verdict(cell, sent, natively[cell])
 
 
-# Known faults, each at its smallest
+# Rule 5, and what is explicit, each at its smallest
 
 
 def said(loopback: Loopback, driver: str, **levels: str) -> Voice:
@@ -173,39 +149,33 @@ def said(loopback: Loopback, driver: str, **levels: str) -> Voice:
     return voice(comparable(request))
 
 
-@pytest.mark.xfail(strict=True, reason="_get_workspace asks the environment without rule 5")
 def test_p5_configured_host_comes_before_the_environment(loopback: Loopback) -> None:
     for base in ("settings host", "config host", "environment host", "legacy host"):
         assert said(loopback, "models", base=base, environment="ID") == (None, host(BASE), None)
 
 
-@pytest.mark.xfail(strict=True, reason="socket takes _get_workspace's answer for a native one")
 def test_p5_configured_websocket_host_comes_before_the_environment(loopback: Loopback) -> None:
     for sockets in ("settings host", "environment host"):
         words = said(loopback, "recognition", sockets=sockets, environment="ID")
         assert words == (None, host(BASE), None)
 
 
-@pytest.mark.xfail(strict=True, reason="transport adds what the pool lacks, without rule 5")
 def test_p5_configured_host_is_native_with_a_pool_of_ones_own(loopback: Loopback) -> None:
     levels = {"client": "pool gateway", "base": "settings host", "environment": "WORKSPACE"}
     assert said(loopback, "decision", **levels) == (None, host(BASE), None)
 
 
-@pytest.mark.xfail(strict=True, reason="start_message does not know rule 5")
 def test_p5_start_message_is_native_at_a_configured_host(loopback: Loopback) -> None:
     words = said(loopback, "tingwu", sockets="settings host", environment="WORKSPACE")
     assert words == (ENV, host(BASE), None)
 
 
-@pytest.mark.xfail(strict=True, reason="_handshakes does not tell an explicit workspace")
 def test_p1_start_message_is_native_on_an_explicit_connection(loopback: Loopback) -> None:
     assert said(loopback, "connection", call="header") == (CALL, LEGACY, None)
     words = said(loopback, "connection", call="url", environment="WORKSPACE")
     assert words == (ENV, host(CALL), None)
 
 
-@pytest.mark.xfail(strict=True, reason="_handshake: neither the client's nor the scope's")
 @pytest.mark.parametrize("driver", ["recognition", "tingwu", "realtime", "connection"])
 def test_p2_socket_of_a_client_on_a_workspace_host(driver: str, loopback: Loopback) -> None:
     assert said(loopback, driver, client="host", scope=SCOPE)[0] == CLIENT

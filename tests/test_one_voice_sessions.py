@@ -103,9 +103,7 @@ def test_session_started_outside_scopes_has_that_of_its_making(
 @pytest.mark.parametrize("kind", [
     "recognition",
     "tingwu",
-    pytest.param("realtime", marks=pytest.mark.xfail(
-        strict=True, reason="connect leaves its workspace behind in the session"
-    )),
+    "realtime",
 ])  # fmt: skip
 def test_session_started_twice_follows_each_time(
     kind: str, client: Any, loopback: Loopback
@@ -141,7 +139,6 @@ def test_session_started_in_a_thread_has_the_scope_of_its_making(
     assert said(loopback) == [(A, host(A))]
 
 
-@pytest.mark.xfail(strict=True, reason="start_message leaves its workspace behind in _start_input")
 def test_tingwu_names_the_handshakes_workspace_in_its_body(client: Any, loopback: Loopback) -> None:
     session = SESSIONS["tingwu"](client)
     for workspace in (A, B, None):
@@ -206,7 +203,6 @@ def test_stream_read_after_its_scope(client: Any, loopback: Loopback) -> None:
     assert said(loopback) == [(A, host(A))]
 
 
-@pytest.mark.xfail(strict=True, reason="call takes only the method's own generator for a lazy one")
 def test_lazy_generator_sends_in_the_scope_of_its_call(
     client: Any, loopback: Loopback, drive: Any
 ) -> None:
@@ -312,8 +308,6 @@ def test_derived_client_shares_the_pool_and_follows_scopes(client: Any, loopback
         assert said(loopback) == [(workspace_of_none, host(workspace_of_none))]
 
 
-@pytest.mark.xfail(strict=True, reason="transport takes a shared pool of another default for a "
-                   "pool of the calling code's own")  # fmt: skip
 def test_derived_client_in_an_environment_its_origin_did_not_have(
     client: Any, loopback: Loopback
 ) -> None:
@@ -426,9 +420,7 @@ LONG = "w" * 64
 
 @pytest.mark.parametrize("kind", [
     "chat", "async", "recognition", "synthesis", "tingwu", "agentstudio",
-    pytest.param("realtime", marks=pytest.mark.xfail(
-        strict=True, reason="connect asks require_host_label only where the workspace has changed"
-    )),
+    "realtime",
 ])  # fmt: skip
 def test_workspace_too_long_for_a_host_is_refused_before_sending(
     kind: str, client: Any, loopback: Loopback
@@ -482,7 +474,6 @@ def test_malformed_environment_never_stops_a_client_from_being_made(loopback: Lo
         dashscope.Client(api_key=KEY).close()
 
 
-@pytest.mark.xfail(strict=True, reason="_get_workspace takes DASHSCOPE_WORKSPACE as the SDK does")
 def test_malformed_environment_that_the_sdk_reads_too(loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE="not/a workspace"):
         client = dashscope.Client(api_key=KEY)
@@ -491,7 +482,6 @@ def test_malformed_environment_that_the_sdk_reads_too(loopback: Loopback) -> Non
     assert loopback.drain() == []
 
 
-@pytest.mark.xfail(strict=True, reason="_get_workspace takes DASHSCOPE_WORKSPACE as the SDK does")
 @pytest.mark.parametrize("value", [f" {ENV} ", "   "])
 def test_blanks_of_the_environment_that_the_sdk_reads_too(value: str, loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE=value), dashscope.Client(api_key=KEY) as client:
@@ -506,9 +496,7 @@ def test_blanks_of_the_environment_that_the_sdk_reads_too(value: str, loopback: 
 @pytest.mark.parametrize("url", [
     "https://ws-client.cn-beijing.maas.aliyuncs.com:443/api/v1",
     "https://user@ws-client.cn-beijing.maas.aliyuncs.com/api/v1",
-    pytest.param("https://ws-client.cn-beijing.MAAS.aliyuncs.com/api/v1", marks=pytest.mark.xfail(
-        strict=True, reason="workspace_in_host compares DOMAIN with case"
-    )),
+    "https://ws-client.cn-beijing.MAAS.aliyuncs.com/api/v1",
     "https://WS-Client.CN-Beijing.maas.aliyuncs.com/api/v1/",
 ])  # fmt: skip
 def test_p1_client_at_a_workspace_host_however_written(url: str, loopback: Loopback) -> None:

@@ -578,7 +578,6 @@ def test_p3_placeholders_are_refused_as_natively_without_a_workspace(loopback: L
     assert loopback.drain() == []
 
 
-@pytest.mark.xfail(strict=True, reason="workspace_in_host compares case")
 @pytest.mark.parametrize("host", [POINTED_HOST.upper(), POINTED_HOST.title()])
 def test_p5_hosts_compare_without_case(loopback: Loopback, host: str) -> None:
     """RFC 4343: a host name is the same in any capitalisation."""

@@ -295,7 +295,7 @@ async def _async_generator() -> AsyncIterator[str | None]:
         lambda: _generator(),
         lambda: _async_generator(),
     ],
-    ids="generator async partial asyncpartial manager asyncmanager lambda asynclambda".split(),
+    ids=["generator", "async", "partial", "asyncpartial", "manager", "asyncmanager", "lambda", "asynclambda"],
 )
 def test_generators_are_right_or_refused(function: Callable[[], Any]) -> None:
     """Never silently without effect."""

@@ -25,36 +25,41 @@ def find_spec(name: str, path: object = None, target: object = None) -> "ModuleS
             # Nothing is imported before the loader is called: finders are called with the lock of
             # all imports held, and what the package needs may be half imported by another thread.
             if hasattr(spec.loader, "exec_module"):
-                spec.loader = Loader(spec.loader)
+                spec.loader = preceded(spec.loader)
             return spec  # type: ignore[no-any-return]
     return None
 
 
-class Loader:
-    """The loader of dashscope, which lets the package in first."""
+def preceded(loader: "Any") -> "Any":
+    """Return what is like ``loader``, but loads the package before the module runs."""
 
-    def __init__(self, loader: "Any") -> None:
-        self.loader = loader
+    class Loader:
+        def __getattr__(self, name: str) -> "Any":
+            return getattr(loader, name)
 
-    def __getattr__(self, name: str) -> "Any":
-        return getattr(self.loader, name)
+        def exec_module(self, module: "Any") -> None:
+            module.__loader__ = module.__spec__.loader = loader
+            load_package()
+            loader.exec_module(module)
 
-    def exec_module(self, module: "Any") -> None:
-        import os.path
-        from contextlib import suppress
+    return Loader()
 
-        module.__loader__ = module.__spec__.loader = self.loader
-        # A new list: a thread that walks the old one for an import of its own must miss no finder.
-        sys.meta_path = [finder for finder in sys.meta_path if finder is not this]
-        try:
-            import dashscope_ws_patch  # noqa: F401
-        except Exception as error:
-            # A copy may outlive the package: pip removes only what pip has written.
-            beside = os.path.exists(os.path.join(folder, os.pardir, "_activation.py"))
-            if beside or getattr(error, "name", None) != "dashscope_ws_patch":
-                with suppress(Exception):
-                    sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
-        self.loader.exec_module(module)
+
+def load_package() -> None:
+    """Leave the import system, and load the package; whatever fails, dashscope is imported."""
+    import os.path
+    from contextlib import suppress
+
+    # A new list: a thread that walks the old one for an import of its own must miss no finder.
+    sys.meta_path = [finder for finder in sys.meta_path if finder is not this]
+    try:
+        import dashscope_ws_patch  # noqa: F401
+    except Exception as error:
+        # A copy may outlive the package: pip removes only what pip has written.
+        beside = os.path.exists(os.path.join(folder, os.pardir, "_activation.py"))
+        if beside or getattr(error, "name", None) != "dashscope_ws_patch":
+            with suppress(Exception):
+                sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
 
 
 def neighbour() -> "ModuleSpec | None":
