@@ -57,7 +57,8 @@ _handshakes: Memory[_Handshake] = Memory()
 #: The connections that were warned of.
 _warned: Memory[bool] = Memory()
 
-#: The transports of agentstudio whose workspace the SDK did not find, but the shim.
+#: The transports of agentstudio whose workspace the SDK did not find, but the shim; True where they
+#: are mounted on a 2.x client, in whichever scope first asked for it.
 _supplied: Memory[bool] = Memory()
 
 #: The region of each session at a default endpoint.
@@ -377,7 +378,7 @@ def studio(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
     remember(instance.transport, kept)
     given = kept.workspace or kept.default or argument(wrapped, args, kwargs, "base_url")
     if not given and _studio_url_of_environment() is None:
-        _supplied.keep(instance.transport, True)
+        _supplied.keep(instance.transport, outer.building)
 
 
 def _studio_url_of_environment() -> str | None:
@@ -408,10 +409,12 @@ def studio_transport(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, A
         return wrapped(*args, **kwargs)
     with during(opened(wrapped, instance, (), {})):
         label, call, scope = workspace_in_host(url), current.get(), scope_in_effect()
+        supplied = _supplied.of(instance)
         if call.workspace:
             workspace = None if label else call.workspace
-        elif scope is None and _supplied.of(instance):
-            # Without a workspace now, the SDK says what it would have said to the constructor.
+        elif supplied is not None and (scope is None or supplied):
+            # Mounted for another tenant, or in an environment that has changed. Without a workspace
+            # now, the SDK says what it would have said to the constructor.
             workspace = ambient()[0]
             sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, workspace)
         elif scope is None and label not in (None, _workspace.settled(instance.workspace)):

@@ -1,4 +1,4 @@
-"""Writes what every surface of the installed SDK sends without the shim, as JSON, to a file descriptor.
+"""Writes what every surface sends without the shim, as JSON, to a file descriptor.
 
     DASHSCOPE_WS_PATCH=0 python tests/_native.py FD SETTING...
 """

@@ -146,7 +146,8 @@ def record(loopback: Loopback, surface: Surface, setting: Setting) -> list[Sent]
 #: Ids, temporary folders, times, the loopback's port.
 _RANDOM = re.compile(
     r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9a-f]{24,}|(?<=[-_])[0-9a-f]{8}\b"
-    r"|dashscope-ws-patch-\w+|20\d\d-\d\d-\d\d[T ][\d:.]+Z?|\b(2\d{13}|1[6-9]\d{8,11})\b|(?<=\.com):\d+"
+    r"|dashscope-ws-patch-\w+|20\d\d-\d\d-\d\d[T ][\d:.]+Z?|\b(2\d{13}|1[6-9]\d{8,11})\b"
+    r"|(?<=\.com):\d+"
 )
 _ANEW = ("sec-websocket-key", "x-dashscope-encryptionkey", "date")
 

@@ -233,7 +233,10 @@ _ALL = [
     _way("host async", f"{AIO_GENERATION}.call", "m", "hi", base_address=HTTP),
     _way("host local file", f"{MULTIMODAL}.call", "m", _local_image, base_address=HTTP),
     _way("host async local file", f"{AIO_MULTIMODAL}.call", "m", _local_image, base_address=HTTP),
-    *(_way(f"host {target}", target, "task-1", base_address=HTTP) for target in (*_TASK, *_AIO_TASK)),
+    *(
+        _way(f"host {target}", target, "task-1", base_address=HTTP)
+        for target in (*_TASK, *_AIO_TASK)
+    ),
     _way("host tasks", f"{IMAGES}.call", "wanx-v1", "hi", base_address=HTTP),
     _way("host async tasks", f"{AIO_IMAGES}.call", "wanx-v1", "hi", base_address=HTTP),
     _way("host of tasks list", f"{EMBEDDING}.list", base_address=HTTP),

@@ -47,7 +47,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the native recording, if a test will ask for it."""
     if not any("native" in getattr(item, "fixturenames", ()) for item in session.items):
         return
-    _native["output"] = output = tempfile.TemporaryFile("w+")
+    _native["output"] = output = tempfile.TemporaryFile("w+")  # noqa: SIM115
     script = str(Path(__file__).with_name("_native.py"))
     _native["process"] = subprocess.Popen(
         [sys.executable, script, str(output.fileno()), *NATIVE],

@@ -38,7 +38,8 @@ with Loopback() as loopback, redirect(loopback.port), use_workspace("ws_a"):
     BaseAsyncApi.fetch("task-1")
     found = [request.workspaces for request in loopback.drain()]
 states = {{state for seam, state, reason in _activation.report()}}
-print(">", (found, sorted(states - {{"applied", "absent", "waiting"}}), dashscope_ws_patch.is_patched()))
+failed = sorted(states - {{"applied", "absent", "waiting"}})
+print(">", (found, failed, dashscope_ws_patch.is_patched()))
 """
 
 #: Calls ``middle`` right before the code of a module of the SDK runs.

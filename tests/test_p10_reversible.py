@@ -36,7 +36,8 @@ def _differences(one: dict[Any, Any], other: dict[Any, Any]) -> set[Any]:
 
 def test_p10_everything_is_put_back_and_taken_again(request: pytest.FixtureRequest) -> None:
     surfaces()
-    if _has("dashscope.finetune.reinforcement.component.processor.abstract_reward_processor:ThreadPoolExecutor"):
+    processors = "dashscope.finetune.reinforcement.component.processor"
+    if _has(f"{processors}.abstract_reward_processor:ThreadPoolExecutor"):
         reason = "patch() gives every module that imported ThreadPoolExecutor before it ours"
         request.applymarker(pytest.mark.xfail(reason=reason))
     submit = None

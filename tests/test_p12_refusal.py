@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from _record import NAMED, environment
+from _record import NAMED, POINTED_HOST, environment, pointed
 from test_precedence import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need, seen
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace, use_workspace
@@ -160,13 +160,8 @@ def test_p12_never_at_import() -> None:
 def test_p12_a_workspace_too_long_for_a_host(loopback: Loopback) -> None:
     """RFC 1035: a label has at most 63 characters, a workspace up to 64."""
     need("dashscope.common.env:resolve_base_url")
-    from _record import pointed
-
-    with pointed("{workspace_id}.cn-beijing.maas.aliyuncs.com"), use_workspace("a" * 64):
-        with pytest.raises(WorkspaceError, match="63"):
-            _find(GENERATION).call("m", "hi")
-    with pointed("ws-pointed.cn-beijing.maas.aliyuncs.com"), use_workspace("a" * 64):
-        with pytest.raises(WorkspaceError, match="63"):
+    for host in ("{workspace_id}.cn-beijing.maas.aliyuncs.com", POINTED_HOST):
+        with pointed(host), use_workspace("a" * 64), pytest.raises(WorkspaceError, match="63"):
             _find(GENERATION).call("m", "hi")
     assert loopback.drain() == []
 

@@ -43,9 +43,7 @@ def need(*names: str) -> None:
 def seen(loopback: Loopback) -> list[str]:
     """The workspaces of the requests to the service, "-" where a request has none."""
     return [
-        ",".join(request.workspaces) or "-"
-        for request in loopback.drain()
-        if not request.foreign
+        ",".join(request.workspaces) or "-" for request in loopback.drain() if not request.foreign
     ]
 
 
@@ -520,7 +518,9 @@ def test_rule_6_hosts_built_from_the_environment(
     """Regional hosts, from 1.27.5 on."""
     need("dashscope.common.env:resolve_base_url")
     found = in_new_process(
-        *(step + "; ".join(_CALLS) for step in steps), DASHSCOPE_API_REGION="cn-hongkong", **variables
+        *(step + "; ".join(_CALLS) for step in steps),
+        DASHSCOPE_API_REGION="cn-hongkong",
+        **variables,
     )
     expected = [value.replace(" ", f".{HONGKONG} ") for value in steps.values()]
     assert found == [[value] * len(_CALLS) for value in expected]
@@ -616,9 +616,7 @@ def test_rule_7_an_empty_header_names_nothing(loopback: Loopback) -> None:
 def test_rule_7_an_empty_header_names_nothing_async(drive: Drive, loopback: Loopback) -> None:
     need(AIO_GENERATION)
     with use_workspace(AMBIENT):
-        drive.run(
-            _find(AIO_GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""})
-        )
+        drive.run(_find(AIO_GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""}))
     assert seen(loopback) == [AMBIENT]
 
 

@@ -295,7 +295,16 @@ async def _async_generator() -> AsyncIterator[str | None]:
         lambda: _generator(),
         lambda: _async_generator(),
     ],
-    ids=["generator", "async", "partial", "asyncpartial", "manager", "asyncmanager", "lambda", "asynclambda"],
+    ids=[
+        "generator",
+        "async",
+        "partial",
+        "asyncpartial",
+        "manager",
+        "asyncmanager",
+        "lambda",
+        "asynclambda",
+    ],
 )
 def test_generators_are_right_or_refused(function: Callable[[], Any]) -> None:
     """Never silently without effect."""
@@ -374,9 +383,7 @@ def test_hosts_that_name_none(url: Any) -> None:
 
 @ANY_EXAMPLE
 @given(capitalised("X-DashScope-WorkSpace"), workspaces, workspaces)
-def test_p1_headers_on_the_wire(
-    loopback: Loopback, name: str, value: str, ambient: str
-) -> None:
+def test_p1_headers_on_the_wire(loopback: Loopback, name: str, value: str, ambient: str) -> None:
     with use_workspace(ambient):
         _find(GENERATION).call("m", "hi", headers={name: value})
     (request,) = loopback.drain()
