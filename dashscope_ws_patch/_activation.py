@@ -69,7 +69,7 @@ def patch() -> None:
             _workspace.on_scope = _threads.follow
             if _workspace.scope.get() is not None:
                 _threads.follow()
-        for name in [name for name in sys.modules if _is_sdk(name)]:
+        for name in [name for name in list(sys.modules) if _is_sdk(name)]:
             _patch_module(name)
 
 
@@ -196,7 +196,7 @@ def _is_public_method(name: str, value: object) -> bool:
 
 def _exchange(old: object, new: object) -> None:
     """Give the modules of the SDK that have taken ``old`` by value ``new`` instead."""
-    if isinstance(old, ModuleType) or isinstance(new, ModuleType):
+    if not _is_sdk(getattr(old, "__module__", None) or ""):
         return  # a library as one module sees it: each module has a row of its own
     for name, module in list(sys.modules.items()):
         if _is_sdk(name) and isinstance(module, ModuleType):

@@ -6,6 +6,7 @@ is put into its place. Which workspace goes where is decided by ``_calls``.
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 import sys
@@ -58,7 +59,10 @@ class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
         return self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self
+        function = self.__wrapped__
+        if not isinstance(function, types.MethodType):
+            return self
+        return getattr(copy.deepcopy(function.__self__, memo), function.__name__)
 
 
 class _Method(wrapt.FunctionWrapper):  # type: ignore[misc]
@@ -290,7 +294,7 @@ class _Library(wrapt.ObjectProxy):  # type: ignore[misc]
             return wrapt.FunctionWrapper(
                 value, lambda made, _, args, kwargs: _Session(made(*args, **kwargs), service)
             )
-        if name == "Thread":
+        if value is _Thread.__base__:
             return _Thread
         return value
 
@@ -325,6 +329,9 @@ class _Thread(threading.Thread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._scope = scope_in_effect()
+        # A malformed workspace is told to the caller, not to the thread that would be first to read
+        # the environment.
+        route(sys.modules["dashscope"].base_websocket_api_url)
 
     def run(self) -> None:
         _workspace.scope.set(self._scope)

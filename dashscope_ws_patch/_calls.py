@@ -10,7 +10,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -79,11 +79,13 @@ def workspace_in_headers(headers: Any) -> str | None:
     for header in headers or ():
         line = isinstance(header, str)
         name, value = header.split(":", 1) if line else header
-        if isinstance(name, bytes):
-            name = name.decode("latin-1")
-        if name.lower() == _HEADER:
-            return str(value).strip() if line else str(value)
+        if _text(name).lower() == _HEADER:
+            return _text(value).strip() if line else _text(value)
     return None
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def workspace_in_host(url: object) -> str | None:
@@ -126,7 +128,12 @@ _POSITIONS: dict[Any, dict[str, int]] = {}
 
 def positions(function: Any) -> Mapping[str, int]:
     """Where each parameter of ``function`` stands in a positional call."""
-    bound = isinstance(function, type) or getattr(function, "__self__", None) is not None
+    bound = (
+        isinstance(function, type)
+        or getattr(function, "__self__", None) is not None
+        # wrapt's way to pass on Class.method(instance, ...)
+        or type(function).__name__ == "PartialCallableObjectProxy"
+    )
     plain: Any = vars(function).get("__init__") if isinstance(function, type) else function
     while hasattr(plain, "__wrapped__"):  # a decorator's (*args, **kwargs) says nothing
         plain = plain.__wrapped__
@@ -226,17 +233,16 @@ def recall(instance: Any) -> Call:
 @contextmanager
 def during(call: Call, scope: Scope | bool | None = False) -> Iterator[None]:
     """Make requests on behalf of ``call``, and in ``scope`` if one is given."""
-    outer_call, outer_scope = current.get(), _workspace.scope.get()
-    current.set(call)
-    if scope is not False:
-        _workspace.scope.set(scope)  # type: ignore[arg-type]
+    in_call = current.set(call)
+    in_scope = None if scope is False else _workspace.scope.set(scope)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        # Set, not reset: a coroutine may be closed in another context than it was begun in.
-        current.set(outer_call)
-        if scope is not False:
-            _workspace.scope.set(outer_scope)
+        # A coroutine may be closed in another context than it was begun in: nothing to undo there.
+        with suppress(ValueError):
+            current.reset(in_call)
+            if in_scope is not None:
+                _workspace.scope.reset(in_scope)
 
 
 # The decision

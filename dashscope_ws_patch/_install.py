@@ -102,9 +102,13 @@ def uninstall(system: bool = False) -> list[str]:
     """Remove what ``install`` wrote; return what was done, in lines.
 
     Raises Refusal outside a virtual environment, unless ``system``, and for a file that cannot be
-    removed.
+    removed or that somebody has changed.
     """
-    removed = [target for target in _targets(_site_packages(system)) if _is_ours(target)]
+    targets = _targets(_site_packages(system))
+    removed = [target for target in targets if _is_ours(target)]
+    for target in targets:
+        if _SEAL in _read(target) and target not in removed:
+            raise Refusal(f"{target} was changed since install wrote it: remove it by hand")
     for target in removed:
         _remove(target)
     return [f"removed: {target}" for target in removed] or ["not installed: nothing to remove"]

@@ -117,7 +117,10 @@ SEAMS = (
     ),
     Seam(_DIALOG, "MultiModalDialog.__init__", adapt.construct, "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime.__init__", adapt.construct, "1.24.4"),
+    Seam(_AIGC + "conversation", "Conversation.__init__", adapt.construct, "1.0.0"),
+    Seam("dashscope.finetune.agentic_rl", "AgenticRL.__init__", adapt.construct, "1.25.19"),
     # Calls on such objects.
+    Seam(_AIGC + "conversation", "Conversation.*", adapt.call, "1.0.0"),
     Seam(_AUDIO + "asr.recognition", "Recognition.*", adapt.call, "1.4.0"),
     Seam(_TRANSLATION, "TranslationRecognizerRealtime.*", adapt.call, "1.22.0"),
     Seam(_TRANSLATION, "TranslationRecognizerChat.*", adapt.call, "1.22.0"),
@@ -172,6 +175,7 @@ SEAMS = (
     Seam("dashscope.utils.oss_utils", "OssUtils.*", adapt.call, "1.13.0"),
     Seam("dashscope.files", "Files.*", adapt.call, "1.17.0"),
     Seam("dashscope.finetune.finetunes", "FineTunes.*", adapt.call, "1.25.19"),
+    Seam("dashscope.customize.finetunes", "FineTunes.*", adapt.call, "1.20.0", "1.25.19"),
     Seam("dashscope.finetune.agentic_rl", "AgenticRL.*", adapt.call, "1.25.19"),
     Seam("dashscope.assistants.assistants", "Assistants.*", adapt.call, "1.17.0"),
     Seam("dashscope.threads.threads", "Threads.*", adapt.call, "1.17.0"),

@@ -8,39 +8,50 @@ that uses only the environment has nothing of the standard library patched.
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+import threading
+from typing import Any, Callable, NamedTuple
 
 from ._workspace import scope
 
-_original: Callable[..., Any] | None = None
-_replacement: Callable[..., Any] | None = None
+
+class _Submit(NamedTuple):
+    original: Callable[..., Any]
+    replacement: Callable[..., Any]
+
+
+_lock = threading.Lock()
+_made: _Submit | None = None
 
 
 def follow() -> None:
     """Patch ``ThreadPoolExecutor.submit``, through which ``map`` and event loops go too."""
-    global _original, _replacement
-    if _original is not None:
+    global _made
+    if _made is not None:
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    _original = original = ThreadPoolExecutor.submit
+    with _lock:
+        if _made is None:  # else another thread was first
+            original: Callable[..., Any] = ThreadPoolExecutor.submit
 
-    @functools.wraps(original)  # type: ignore[arg-type]
-    def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return original(self, _in_scope(fn), *args, **kwargs)
+            @functools.wraps(original)
+            def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+                return original(self, _in_scope(fn), *args, **kwargs)
 
-    ThreadPoolExecutor.submit = _replacement = submit  # type: ignore[method-assign]
+            ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+            _made = _Submit(original, submit)
 
 
 def unfollow() -> None:
     """Put ``ThreadPoolExecutor.submit`` back, unless somebody else has replaced it since."""
-    global _original
-    if _original is not None:
+    global _made
+    if _made is not None:
         from concurrent.futures import ThreadPoolExecutor
 
-        if ThreadPoolExecutor.submit is _replacement:
-            ThreadPoolExecutor.submit = _original  # type: ignore[method-assign]
-        _original = None
+        with _lock:
+            if _made is not None and ThreadPoolExecutor.submit is _made.replacement:
+                ThreadPoolExecutor.submit = _made.original  # type: ignore[method-assign]
+            _made = None
 
 
 def _in_scope(fn: Callable[..., Any]) -> Callable[..., Any]:

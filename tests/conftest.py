@@ -43,6 +43,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the end what waits for the native recording."""
+    items.sort(key=lambda item: "native" in getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the native recording, if a test will ask for it."""
     if not any("native" in getattr(item, "fixturenames", ()) for item in session.items):

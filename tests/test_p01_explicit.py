@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from _record import AMBIENT, NAMED, SETTINGS, Setting, comparable, record
+from _record import NAMED, SETTINGS, comparable, record
 from conftest import Native
 from test_surfaces import names_workspace
 
@@ -13,8 +13,7 @@ from dashscope_ws_patch._surfaces import Surface
 
 AMBIENTS = {
     "scope": SETTINGS["scope"],
-    "environment": SETTINGS["environment"],
-    "no workspace here": Setting(scope=None, environment={"DASHSCOPE_WORKSPACE": AMBIENT}),
+    "no workspace here": SETTINGS["no workspace here"],
 }
 
 

@@ -193,10 +193,7 @@ def _program(order: str) -> str:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_p9_order_does_not_matter(order: str, request: pytest.FixtureRequest) -> None:
-    if order == "threads at once":
-        reason = "patch() iterates over sys.modules itself"
-        request.applymarker(pytest.mark.xfail(reason=reason))  # a race
+def test_p9_order_does_not_matter(order: str) -> None:
     done = run(_program(order) + CHECK, DASHSCOPE_WS_PATCH_STRICT="1")
     assert done.returncode == 0, done.stderr
     (line,) = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
@@ -221,7 +218,6 @@ def test_p9_a_module_that_is_being_searched() -> None:
     assert ast.literal_eval(line)[0] == [["ws_a"]] * 3
 
 
-@pytest.mark.xfail(reason="patch() iterates over sys.modules itself")  # a race
 def test_p9_patching_while_others_import() -> None:
     """sys.modules grows and shrinks in other threads at any time."""
     done = run(

@@ -90,14 +90,10 @@ def test_p12_objects(
     malformed: str,
     loopback: Loopback,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
 ) -> None:
     """Also where the SDK sends from a thread: the caller is told, and no thread dies of it."""
     needs, make, send = OBJECTS[name]
     need(needs)
-    if "Recogni" in name:
-        reason = "the thread that start() creates is the first to read the environment"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     died: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", died.append)
     made = make()

@@ -136,7 +136,6 @@ def test_p14_left_out_on_demand() -> None:
     )
 
 
-@pytest.mark.xfail(reason="follow() is not locked")  # a race
 def test_p14_first_scopes_at_once() -> None:
     """Many threads enter the first scope of the program: submit is replaced once, and put back."""
     run(

@@ -339,7 +339,6 @@ def test_headers_compare_without_case(name: str, value: str, other: bool) -> Non
     assert workspace_in_headers([f"{n}: {v}" for n, v in headers.items()]) == value
 
 
-@pytest.mark.xfail(strict=True, reason="str() of bytes")
 def test_headers_of_bytes() -> None:
     """requests takes them; the value is also what the upload certificate is asked for with."""
     assert workspace_in_headers({b"X-DashScope-WorkSpace": b"ws_a"}) == "ws_a"
