@@ -246,22 +246,24 @@ def status() -> Status:
     """Start an interpreter as this one was started, and see."""
     copy, line = _targets(sysconfig.get_path("purelib"))
     waiting, importing = _probe()
-    on_path = SITEDIR in map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    ways = []
-    for file in waiting:
-        if file == _STARTUP and _is_ours(line):
-            ways.append(f"install: {line}")
-        if file == _STARTUP and on_path and not sys.flags.ignore_environment:
-            ways.append(f"PYTHONPATH: {SITEDIR}")
-        if file != _STARTUP:
-            ways.append(f"{'install' if file == copy else 'another copy'}: {file}")
+    found = {}
+    if _is_ours(copy):
+        found[f"install: {copy}"] = copy
+    if _is_ours(line):
+        found[f"install: {line}"] = _STARTUP
+    path = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    if SITEDIR in map(os.path.abspath, path.split(os.pathsep)):
+        found[f"PYTHONPATH: {SITEDIR}"] = _STARTUP
+    ways = [way for way, file in found.items() if file in waiting]
+    ways += [f"another copy: {file}" for file in waiting if file not in found.values()]
     if importing:
         ways.append("import: " + (", ".join(filter(None, importing)) or "a .pth file"))
     notes = []
     if switched_off():
         notes.append("DASHSCOPE_WS_PATCH switches it off")
-    elif _is_ours(copy) and copy not in waiting:
-        notes.append(f"another sitecustomize comes before {copy}: install again")
+    elif not sys.flags.no_site:
+        for file in sorted(set(found.values()).difference(waiting)):
+            notes.append(f"a sitecustomize that comes first keeps {file} from running")
     workspace = source = None
     try:
         workspace, source = _workspace.environment()

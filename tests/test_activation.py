@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,7 +155,7 @@ def run(
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0 and "sitecustomize" not in done.stdout, done.stdout
     return seen(service)
 
 
@@ -435,8 +436,14 @@ def test_run_becomes_the_command(environment: Environment) -> None:
 def test_run_leaves_signals_to_the_command(name: str, environment: Environment) -> None:
     kill = f"kill -{name[3:]} $$; sleep 1; echo survived"
     command = [environment.script("dashscope-ws-patch"), "run", "--", "sh", "-c", kill]
-    done = subprocess.run(command, env=clean(), stdout=subprocess.PIPE)
-    assert (done.returncode, done.stdout) == (-getattr(signal, name), b"")
+    # A test run in the background has SIGINT ignored, and would hand that on.
+    process = subprocess.Popen(
+        command,
+        env=clean(),
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (process.communicate()[0], process.returncode) == (b"", -getattr(signal, name))
 
 
 def test_run_hands_arguments_on_as_they_are(environment: Environment) -> None:
@@ -480,6 +487,9 @@ def test_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment
         for switch in ("-b", "-O", "-OO"):
             bare.output(switch, "-c", "import dashscope_ws_patch")
 
+    for file in bare.site_packages.glob("_virtualenv*"):  # uv's; nothing else has a __pycache__
+        file.unlink()
+    shutil.rmtree(bare.site_packages / "__pycache__", ignore_errors=True)
     if beside:
         (bare.site_packages / "sitecustomize.py").touch()
     start_all_levels()
@@ -489,6 +499,7 @@ def test_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment
     assert own_files(bare).keys() > before.keys()
     shim(bare, "uninstall")
     assert own_files(bare) == before
+    assert (bare.site_packages / "__pycache__").exists() == beside
     bare.uninstall("dashscope-ws-patch")
     (bare.site_packages / "sitecustomize.py").unlink(missing_ok=True)
     assert not [name for name in own_files(bare) if "dashscope" in name]
@@ -523,7 +534,7 @@ def test_install_takes_the_form_that_works(bare: Environment) -> None:
     ahead.mkdir()
     (ahead / "sitecustomize.py").touch()
     shim(bare, "install")
-    assert "comes before" in shim(bare, "status", status=1, PYTHONPATH=str(ahead))
+    assert f"keeps {copy} from" in shim(bare, "status", status=1, PYTHONPATH=str(ahead))
     shim(bare, "install", PYTHONPATH=str(ahead))
     assert (copy.exists(), line.exists()) == (False, True)
     assert "by install: " in shim(bare, "status", PYTHONPATH=str(ahead))
@@ -661,10 +672,11 @@ def test_status_tells_the_way(bare: Environment) -> None:
     line = bare.site_packages / "dashscope_ws_patch.pth"
     assert status(bare, False)["ways"] == []
     assert status(bare, True, PYTHONPATH=folder)["ways"] == [f"PYTHONPATH: {folder}"]
-    assert status(bare, False, "-E", PYTHONPATH=folder)["ways"] == []
+    assert status(bare, False, "-E", PYTHONPATH=folder)["notes"] == []
     with own_import(bare) as way:
         (told,) = status(bare, True, **way.variables)["ways"]
         assert told == f"import: {bare.folder / 'own' / 'sitecustomize.py'}"
+        assert status(bare, False, "-I", **way.variables)["ways"] == []
     with installed_beside(bare):
         assert status(bare, True, "-I")["ways"] == [f"install: {line}"]
         both = [f"install: {line}", f"PYTHONPATH: {folder}"]
@@ -672,7 +684,8 @@ def test_status_tells_the_way(bare: Environment) -> None:
     with installed(bare):
         file = bare.site_packages / "sitecustomize.py"
         assert status(bare, True, "-I")["ways"] == [f"install: {file}"]
-        assert status(bare, False, DASHSCOPE_WS_PATCH="off")["notes"] != []
+        (note,) = status(bare, False, DASHSCOPE_WS_PATCH="off")["notes"]
+        assert note == "DASHSCOPE_WS_PATCH switches it off"
 
 
 def test_status_tells_the_workspace(bare: Environment) -> None:

@@ -703,7 +703,8 @@ def test_logging_is_loaded_by_a_refusal_only() -> None:
         "import sys, wrapt; sys.modules.pop('logging', None); import dashscope_ws_patch._hints; "
         "sys.exit('logging' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=False)
+    here = Path(__file__).parents[1]
+    ran = subprocess.run([sys.executable, "-c", program], cwd=here, check=False)
     assert ran.returncode == 0
 
 

@@ -7,7 +7,8 @@ lies further along sys.path or, without one, is not found.
 """
 
 import sys
-from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib import _load as load  # type: ignore[attr-defined]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def neighbour() -> "ModuleSpec | None":
     names = [f"/{__name__}{suffix}" for suffix in ("", ".py", ".pyc", *extension_suffixes())]
     for position, entry in enumerate(rest):
         archive = access(entry, F_OK) and not access(f"{entry}/", F_OK)
-        if archive or any(access(entry + name, F_OK) for name in names):
+        if archive or any(access(f"{entry}{name}", F_OK) for name in names):
             return PathFinder.find_spec(__name__, rest[position:])
     return None
 
@@ -97,6 +98,5 @@ if not switched_off():
 spec = neighbour()
 if spec is None:
     raise ModuleNotFoundError(f"No module named {__name__!r}", name=__name__)
-module = sys.modules[__name__] = module_from_spec(spec)
-if spec.loader is not None:
-    spec.loader.exec_module(module)
+del sys.modules[__name__]
+load(spec)
