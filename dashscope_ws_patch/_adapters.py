@@ -329,9 +329,10 @@ class _Thread(threading.Thread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._scope = scope_in_effect()
-        # A malformed workspace is told to the caller, not to the thread that would be first to read
-        # the environment.
-        route(sys.modules["dashscope"].base_websocket_api_url)
+        if self._scope is None:
+            # What is malformed is told to the caller, not to the thread that would be first to read
+            # the environment.
+            route(sys.modules["dashscope"].base_websocket_api_url)
 
     def run(self) -> None:
         _workspace.scope.set(self._scope)

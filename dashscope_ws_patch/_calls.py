@@ -78,7 +78,7 @@ def workspace_in_headers(headers: Any) -> str | None:
         headers = headers.items()
     for header in headers or ():
         line = isinstance(header, str)
-        name, value = header.split(":", 1) if line else header
+        name, value = header.partition(":")[::2] if line else header
         if _text(name).lower() == _HEADER:
             return _text(value).strip() if line else _text(value)
     return None

@@ -114,7 +114,10 @@ class use_workspace:
 
         if not callable(function) or inspect.isclass(function):
             raise TypeError(f"{self!r} decorates functions, not {function!r}")
-        body = inspect.unwrap(function)
+        body: Any = function
+        while isinstance(body, functools.partial):
+            body = body.func
+        body = inspect.unwrap(body)
         if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
             raise self._lazy(function)
         if inspect.iscoroutinefunction(function):
