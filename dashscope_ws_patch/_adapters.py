@@ -12,7 +12,7 @@ import operator
 import sys
 import threading
 import types
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextvars import copy_context
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from . import _workspace
 from ._calls import (
     DOMAIN,
     HEADER,
+    NO_CALL,
     Call,
     ambient,
     argument,
@@ -153,9 +154,9 @@ def build(original: Any) -> Any:
     @functools.wraps(original)
     def build_api_request(*args: Any, **kwargs: Any) -> Any:
         if (
-            kwargs.get("headers")
-            or kwargs.get("base_address")
-            or kwargs.get("session")
+            "headers" in kwargs
+            or "base_address" in kwargs
+            or "session" in kwargs
             or kwargs.get("workspace")
         ):
             call = opened(original, None, (), kwargs)
@@ -164,25 +165,26 @@ def build(original: Any) -> Any:
                 with during(call):
                     request = original(*args, **kwargs)
                     keep(request, call)
-                    return _carry(request, kwargs)
-        return _carry(original(*args, **kwargs), None)
+                    session = getattr(kwargs.get("session"), "headers", None)
+                    named = workspace_in_headers(request.headers), workspace_in_headers(session)
+                    return request if any(named) else carry(request)
+        request = original(*args, **kwargs)
+        if current.get() is not NO_CALL or DOMAIN in request.url.lower():
+            return carry(request)
+        # The same as carry() does, at half the cost.
+        scope = _workspace.scope.get()
+        workspace = _workspace.environment()[0] if scope is None else scope.workspace
+        if workspace is not None:
+            request.headers[HEADER] = workspace
+        return request
+
+    def carry(request: Any) -> Any:
+        request.url, workspace = route(request.url)
+        if workspace is not None:
+            request.headers[HEADER] = workspace
+        return request
 
     return build_api_request
-
-
-def _carry(request: Any, named_in: Mapping[str, Any] | None) -> Any:
-    if named_in is not None and (
-        workspace_in_headers(request.headers) is not None
-        or workspace_in_headers(getattr(named_in.get("session"), "headers", None)) is not None
-    ):
-        return request
-    if DOMAIN in request.url.lower():
-        request.url, workspace = route(request.url)
-    else:
-        workspace = ambient()[0]
-    if workspace is not None:
-        request.headers[HEADER] = workspace
-    return request
 
 
 @method

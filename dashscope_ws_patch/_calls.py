@@ -264,7 +264,7 @@ def ambient() -> tuple[str | None, str | None]:
     scope = _workspace.scope.get() or call.born
     if scope is not None:
         return scope.workspace, "scope"
-    default = _workspace.settled(call.default)
+    default = call.default and _workspace.settled(call.default)
     return (default, "client") if default else _workspace.environment()
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -152,11 +153,13 @@ def surfaces() -> list[Surface]:
     ]
 
 
-def prepare(drive: Drive) -> None:
+def prepare(drive: Drive) -> ExitStack:
     """Give the SDK an API key and, where ``drive`` is plain, lead its base URLs to the loopback.
 
     Host names and paths stay as they are, so ``redirect`` must be active. Quiets the SDK's log.
+    Closing what it returns, or leaving it as a context, puts the base URLs back.
     """
+    undo = ExitStack()
     import dashscope
 
     surfaces()  # Imports the agentic RL modules, which copy their addresses from each other.
@@ -168,12 +171,14 @@ def prepare(drive: Drive) -> None:
         compatible = f"https://{_HOST}/compatible-mode/v1"
         vars(dashscope).setdefault("base_compatible_api_url", compatible)
     if not drive.plain:
-        return
+        return undo
     for name, module in list(sys.modules.items()):
         if name == "dashscope" or name.startswith("dashscope.finetune."):
             for key, value in list(vars(module).items()):
                 if isinstance(value, str) and value.startswith(("http", "ws")):
                     setattr(module, key, _led(drive, value))
+                    undo.callback(setattr, module, key, value)
+    return undo
 
 
 def _led(drive: Drive, url: str) -> str:

@@ -182,14 +182,9 @@ def get_workspace() -> str | None:
 
 # os.environ.get() takes a microsecond for a variable that is not set, as long as all the rest of
 # giving a request its header; the mapping below it, whose keys are encoded, takes a thirtieth.
-_encoded = [getattr(os.environ, "encodekey", str)(name) for name in VARIABLES]
-
-
-def _raw(index: int) -> Any:
-    try:
-        return os.environ._data.get(_encoded[index])  # type: ignore[attr-defined]
-    except AttributeError:  # a program has put a mapping of its own in the place of os.environ
-        return os.environ.get(VARIABLES[index])
+_environ = os.environ
+_encoded: Any = getattr(_environ, "_data", _environ)
+_FIRST, _SECOND = (getattr(_environ, "encodekey", str)(name) for name in VARIABLES)
 
 
 Found = tuple[Optional[str], Optional[str]]
@@ -206,10 +201,13 @@ def environment() -> Found:
     Warns once per process if both variables are set and differ.
     """
     global _last, _warned
-    raw = (_raw(0), _raw(1))
-    last = _last
-    if raw == last[0]:
-        return last[1]
+    if os.environ is _environ:
+        raw = (_encoded.get(_FIRST), _encoded.get(_SECOND))
+    else:  # a program has put a mapping of its own into its place
+        raw = (os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1]))
+    known, meaning = _last
+    if raw == known:
+        return meaning
     values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
     found: Found = (None, None)
     for name, value in zip(VARIABLES, values):

@@ -112,8 +112,8 @@ def serving(policy: Policy) -> Iterator[Drive]:
     """The SDK against a loopback service with ``policy``."""
     with Loopback(policy=policy) as loopback, redirect(loopback.port):
         drive = Drive(loopback)
-        _surfaces.prepare(drive)
-        yield drive
+        with _surfaces.prepare(drive):
+            yield drive
 
 
 class Refusing:
