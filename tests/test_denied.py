@@ -428,8 +428,9 @@ def test_names_the_host(hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None:
     host = "ws-a.cn-beijing.maas.aliyuncs.com"
     with serving(Refusing()) as drive:
         base_url = drive.loopback.address(host, "/api/v1")
-        monkeypatch.setattr(dashscope, "base_http_api_url", base_url)
-        generate()
+        with monkeypatch.context() as pointed:  # put back before the drive is
+            pointed.setattr(dashscope, "base_http_api_url", base_url)
+            generate()
     assert f"'{host}' refused a request" in hints.only()
     assert "the workspace 'ws-a', from the host." in hints.only()
 
