@@ -39,6 +39,7 @@ _lock = threading.RLock()
 _patched = False
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
+_done: set[str] = set()
 _warned = False
 
 
@@ -69,8 +70,7 @@ def patch() -> None:
             _workspace.on_scope = _threads.follow
             if _workspace.scope.get() is not None:
                 _threads.follow()
-        for name in [name for name in list(sys.modules) if _is_sdk(name)]:
-            _patch_module(name)
+        _patch_imported()
 
 
 def unpatch() -> None:
@@ -92,6 +92,7 @@ def unpatch() -> None:
                 _exchange(made.replacement, made.original)
         _patches.clear()
         _states.clear()
+        _done.clear()
 
 
 def report() -> list[tuple[Seam, str, str]]:
@@ -106,6 +107,12 @@ def _is_sdk(name: str) -> bool:
 
 
 # Modules
+
+
+def _patch_imported() -> None:
+    for name in list(sys.modules):
+        if _is_sdk(name) and name not in _done:
+            _patch_module(name)
 
 
 def _patch_module(name: str) -> None:
@@ -126,6 +133,7 @@ def _apply_rows(module: ModuleType) -> None:
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
+    _done.add(module.__name__)
     for seam in SEAMS:
         if seam.module == module.__name__:
             try:
@@ -148,7 +156,8 @@ class _WatchedSpec(ModuleSpec):
             self._initializing = False
             with _lock:
                 if _patched:
-                    _patch_module(self.name)
+                    # And those that others had found already, when we began to look.
+                    _patch_imported()
 
 
 def _apply(seam: Seam, module: ModuleType) -> str:

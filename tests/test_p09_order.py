@@ -200,7 +200,6 @@ def test_p9_order_does_not_matter(order: str) -> None:
     assert ast.literal_eval(line) == ([["ws_a"]] * 3, [], True)
 
 
-@pytest.mark.xfail(strict=True, reason="patch() misses it")
 def test_p9_a_module_that_is_being_searched() -> None:
     """Its spec is found already, by others; it is not yet in sys.modules."""
     program = """
