@@ -7,6 +7,7 @@ that: the table and the adapters are loaded when the first module of the SDK is.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -89,7 +90,7 @@ def unpatch() -> None:
             if vars(made.owner).get(made.name) is made.replacement:
                 setattr(made.owner, made.name, made.original)
             if isinstance(made.owner, ModuleType):
-                _exchange(made.replacement, made.original)
+                _exchange(made.owner, made.replacement, made.original, list(sys.modules))
         _patches.clear()
         _states.clear()
         _done.clear()
@@ -124,23 +125,33 @@ def _patch_module(name: str) -> None:
         if type(spec) is ModuleSpec:
             spec.__class__ = _WatchedSpec
     elif isinstance(module, ModuleType):
-        _apply_rows(module)
+        _apply_rows(module, list(sys.modules))
 
 
-def _apply_rows(module: ModuleType) -> None:
+def _apply_rows(module: ModuleType, users: list[str]) -> None:
+    """Apply the rows of ``module``, of which the modules ``users`` may have taken names."""
     try:
-        from ._seams import SEAMS
+        rows = _rows()
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
     _done.add(module.__name__)
+    for seam in rows.get(module.__name__, ()):
+        try:
+            _states[seam] = (_apply(seam, module, users), "")
+        except Exception as error:
+            _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
+            _complain(f"patch {seam.module}.{seam.attribute} of this dashscope release", error)
+
+
+@functools.cache
+def _rows() -> dict[str, list[Seam]]:
+    from ._seams import SEAMS
+
+    rows: dict[str, list[Seam]] = {}
     for seam in SEAMS:
-        if seam.module == module.__name__:
-            try:
-                _states[seam] = (_apply(seam, module), "")
-            except Exception as error:
-                _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
-                _complain(f"patch {seam.module}.{seam.attribute} of this dashscope release", error)
+        rows.setdefault(seam.module, []).append(seam)
+    return rows
 
 
 class _WatchedSpec(ModuleSpec):
@@ -160,7 +171,7 @@ class _WatchedSpec(ModuleSpec):
                     _patch_imported()
 
 
-def _apply(seam: Seam, module: ModuleType) -> str:
+def _apply(seam: Seam, module: ModuleType, users: list[str]) -> str:
     targets = _targets(seam, module)
     if not targets:
         return _missing(seam)
@@ -170,7 +181,7 @@ def _apply(seam: Seam, module: ModuleType) -> str:
         setattr(owner, name, replacement)
         _patches.append(_Patch(owner, name, original, replacement))
         if owner is module:
-            _exchange(original, replacement)
+            _exchange(module, original, replacement, users)
     return APPLIED
 
 
@@ -203,15 +214,19 @@ def _is_public_method(name: str, value: object) -> bool:
     return not name.startswith("_") and callable(function) and hasattr(function, "__code__")
 
 
-def _exchange(old: object, new: object) -> None:
-    """Give the modules of the SDK that have taken ``old`` by value ``new`` instead."""
-    if not _is_sdk(getattr(old, "__module__", None) or ""):
-        return  # a library as one module sees it: each module has a row of its own
-    for name, module in list(sys.modules.items()):
-        if _is_sdk(name) and isinstance(module, ModuleType):
-            for key, value in list(vars(module).items()):
+def _exchange(module: ModuleType, old: object, new: object, users: list[str]) -> None:
+    """Give ``new`` to those of ``users`` that have taken ``old`` by value from ``module``.
+
+    Not where ``module`` has itself taken it from elsewhere: each such place has a row of its own.
+    """
+    if getattr(old, "__module__", None) != module.__name__:
+        return
+    for name in filter(_is_sdk, users):
+        user = sys.modules.get(name)
+        if isinstance(user, ModuleType):
+            for key, value in list(vars(user).items()):
                 if value is old:
-                    setattr(module, key, new)
+                    setattr(user, key, new)
 
 
 def _missing(seam: Seam) -> str:
@@ -293,10 +308,11 @@ class _Loader:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
+        before = len(sys.modules)
         self._loader.exec_module(module)
         with _lock:
             if _patched:
-                _apply_rows(module)
+                _apply_rows(module, list(sys.modules)[before:])
 
 
 _finder = _Finder()

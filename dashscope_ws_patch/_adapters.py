@@ -70,7 +70,11 @@ class _Method(wrapt.FunctionWrapper):  # type: ignore[misc]
     __bound_function_wrapper__ = _Bound
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__qualname__  # by reference, as functions are pickled
+        function = self.__wrapped__
+        found = operator.attrgetter(function.__qualname__)(sys.modules[function.__module__])
+        if found is self:
+            return function.__qualname__  # by reference, as functions are pickled
+        return operator.itemgetter(0), ((function,),)
 
 
 def method(wrapper: Callable[..., Any]) -> Adapter:

@@ -97,16 +97,18 @@ MAIN_ACCOUNT = Text(
 
 # The code in any of its spellings (Workspace.AccessDenied, workspace_access_denied ...), or the
 # message, which is all that some clients show. No AccessDeniedException of another cloud.
-_PATTERN = re.compile(
+# A string: most processes never look for it, and compiling takes its time.
+_PATTERN = (
     r"(?<![a-z0-9])(?:(workspace[\W_]?access[\W_]?denied)|(model[\W_]?access[\W_]?denied)"
-    r"|(access[\W_]?denied[\W_]?unpurchased|access to model denied))(?![a-z0-9])",
-    re.IGNORECASE,
+    r"|(access[\W_]?denied[\W_]?unpurchased|access to model denied))(?![a-z0-9])"
 )
 
 
 def recognise(text: str) -> list[Refusal]:
     """The refusals that ``text`` names, by code or by message, in the order in which it does."""
-    found = (REFUSALS[(match.lastindex or 1) - 1] for match in _PATTERN.finditer(text))
+    found = (
+        REFUSALS[(match.lastindex or 1) - 1] for match in re.finditer(_PATTERN, text, re.IGNORECASE)
+    )
     return list(dict.fromkeys(found))
 
 
