@@ -81,8 +81,8 @@ def unpatch() -> None:
         if not _patched:
             return
         _patched = False
-        if _finder in sys.meta_path:
-            sys.meta_path.remove(_finder)
+        # A new list: another thread that walks the old one must not skip a finder.
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
         _threads.unfollow()
         for made in reversed(_patches):
