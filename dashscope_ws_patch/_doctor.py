@@ -142,7 +142,8 @@ def _facts() -> dict[str, str]:
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
         "the shim is": "active" if _activation.is_patched() else "switched off",
-        "ambient workspace": f"{workspace or 'none'} ({source or 'nothing in the environment'})",
+        "ambient workspace": f"{_workspace.masked(workspace or 'none')}"
+        f" ({source or 'nothing in the environment'})",
     }
 
 

@@ -267,6 +267,7 @@ def status() -> Status:
     workspace = source = None
     try:
         workspace, source = _workspace.environment()
+        workspace = workspace and _workspace.masked(workspace)
     except _workspace.WorkspaceError as error:
         notes.append(str(error))
     return Status(sys.executable, bool(ways), ways, workspace, source, notes)

@@ -39,11 +39,16 @@ def validate(value: object, origin: str) -> str:
     no string, WorkspaceError for a string that breaks the rule.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{origin} must be a str or None, not {type(value).__name__}: {value!r}")
+        raise TypeError(f"{origin} must be a str or None, not {type(value).__name__}")
     plain = value.replace("_", "a").replace("-", "a")
     if not (0 < len(value) <= 64 and plain.isascii() and plain.isalnum() and value[0].isalnum()):
-        raise WorkspaceError(f"{origin} is {value!r}, but {RULE}")
+        raise WorkspaceError(f"{origin} is {masked(value)!r}, but {RULE}")
     return str.__str__(value)  # a subclass (an enum member, say) must not reach a header
+
+
+def masked(value: str) -> str:
+    """``value`` for a message or report, unless an API key was put into the wrong place."""
+    return "sk-... (an API key?)" if value.strip().startswith("sk-") else value
 
 
 class Scope:
@@ -217,8 +222,8 @@ def environment() -> Found:
     if all(values) and values[0] != values[1] and not _warned:
         _warned = True
         warn(
-            f"{VARIABLES[0]}={values[0]!r} and {VARIABLES[1]}={values[1]!r} name different "
-            f"workspaces: {VARIABLES[0]} is used; unset one of them"
+            f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
+            f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
     _last = (raw, found)
     return found

@@ -170,3 +170,12 @@ def test_p12_keys_stay_out_of_logs(
         _find(GENERATION).call("m", "hi", api_key="sk-secret")
     ours = [line for line in caplog.records if "ws_patch" in line.name]
     assert all("sk-secret" not in line.getMessage() for line in ours)
+
+
+def test_p12_an_api_key_in_the_wrong_place_is_not_shown() -> None:
+    with pytest.raises(WorkspaceError) as error:
+        use_workspace("sk-0123456789abcdef/" * 3)
+    assert "0123" not in str(error.value) and "an API key?" in str(error.value)
+    with pytest.raises(TypeError) as wrong:
+        use_workspace(b"sk-0123456789abcdef")  # type: ignore[arg-type]
+    assert "0123" not in str(wrong.value) and "bytes" in str(wrong.value)
