@@ -323,7 +323,9 @@ def test_p11_an_import_under_way_misses_no_finder(sdk: Path) -> None:
         f"{HOOK.format(body=body)}\nimport json, os\n"
         # Switched off by now, or the package's own finder would fill the gap that ours could leave.
         "os.environ['DASHSCOPE_WS_PATCH'] = '0'\n"
-        "sys.meta_path.insert(-1, Hook())\n"
+        # The finder behind it is the one that would be skipped.
+        "names = [getattr(finder, '__name__', '') for finder in sys.meta_path]\n"
+        "sys.meta_path.insert(names.index('PathFinder'), Hook())\n"
         "import json.tool\nprint('dashscope_ws_patch' in sys.modules)"
     )
     assert printed(code, SITEDIR, sdk) is True
