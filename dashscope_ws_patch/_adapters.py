@@ -82,8 +82,7 @@ def method(wrapper: Callable[..., Any]) -> Adapter:
     return lambda original: _Method(original, wrapper)
 
 
-@method
-def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def on_behalf(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A method that the calling code calls: its requests are made on behalf of this call."""
     opening = opened(wrapped, instance, args, kwargs)
     with during(opening):
@@ -96,6 +95,9 @@ def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if isinstance(result, types.AsyncGeneratorType):
         return _aiterated(result, opening, _workspace.scope.get())
     return result
+
+
+call = method(on_behalf)
 
 
 async def _awaited(

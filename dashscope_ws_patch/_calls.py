@@ -223,6 +223,11 @@ def remember(instance: Any, call: Call) -> None:
     _objects.keep(instance, call._replace(source=source, building=False))
 
 
+def is_known(instance: Any) -> bool:
+    """Whether ``remember`` was called for ``instance``: not so where it is older than the shim."""
+    return _objects.of(instance) is not None
+
+
 def recall(instance: Any) -> Call:
     """What ``remember`` kept of ``instance``, or of the client that it belongs to."""
     if instance is None or isinstance(instance, type):

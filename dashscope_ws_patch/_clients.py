@@ -15,16 +15,18 @@ from urllib.parse import urlsplit
 import wrapt
 
 from . import _workspace
-from ._adapters import method
+from ._adapters import method, on_behalf
 from ._calls import (
     DOMAIN,
     HEADER,
     NO_CALL,
+    Call,
     Memory,
     ambient,
     argument,
     current,
     during,
+    is_known,
     opened,
     recall,
     remember,
@@ -76,15 +78,33 @@ def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
     born = call.born if outer.building else _workspace.scope.get()
     with during(call._replace(born=born, building=True)):
         wrapped(*args, **kwargs)
-        config = instance._config
-        remember(instance, current.get()._replace(default=config.workspace))
+        _settle(instance, current.get())
+
+
+def _settle(client: Any, call: Call) -> None:
+    """Keep what ``client`` was told; where it was told no workspace, let its configuration answer
+    for here and now."""
+    config = client._config
+    remember(client, call._replace(default=config.__dict__["workspace"]))
     if not call.workspace:
         plain: Any = type(config)
         object.__setattr__(config, "__class__", _ambient(plain))
-        object.__setattr__(config, "born", born)
-        _configs.keep(instance._transport, config)
-        if instance._transport._owns_client:
-            _pools.keep(instance._transport.http_client, True)
+        object.__setattr__(config, "born", call.born)
+        _configs.keep(client._transport, config)
+        if client._transport._owns_client:
+            _pools.keep(client._transport.http_client, True)
+
+
+@method
+def resource(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A method of a client or of one of its resources; the client may be older than the shim."""
+    client = getattr(instance, "_client", instance)
+    if hasattr(client, "_config") and hasattr(client, "_transport") and not is_known(client):
+        found = client._config.workspace
+        asked = sys.modules[_CONFIG].settings.workspace  # settings, else the environment
+        told = NO_CALL if found in (None, asked) else Call(found, "argument")
+        _settle(client, told._replace(building=True))
+    return on_behalf(wrapped, instance, args, kwargs)
 
 
 @method

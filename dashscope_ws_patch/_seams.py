@@ -187,7 +187,7 @@ SEAMS = (
     Seam(_V2 + "client", "AsyncClient.with_options", clients.with_options, "2.0.1"),
     Seam(_V2 + "client", "Client.agentstudio", clients.mount, "2.0.1"),
     Seam(_V2 + "client", "AsyncClient.agentstudio", clients.mount, "2.0.1"),
-    Seam(_V2 + "client", "Client.ws_connection", adapt.call, "2.0.1"),
+    Seam(_V2 + "client", "Client.ws_connection", clients.resource, "2.0.1"),
     Seam(_V2 + "_quickstart", "_get_client", clients.shared, "2.0.1"),
     Seam(_V2 + "_config", "_legacy_fallback", clients.no_nudge, "2.0.1"),
     # what sends,
@@ -206,7 +206,7 @@ SEAMS = (
     Seam(_V2 + "resources.audio.tts", "SynthesisSession.__init__", clients.session, "2.0.1"),
     Seam(_V2 + "resources.tingwu", "TingWuRealtime.__init__", clients.session, "2.0.1"),
     # and the calls.
-    *(Seam(_V2 + "resources." + name, "*.*", adapt.call, "2.0.1") for name in _RESOURCES),
+    *(Seam(_V2 + "resources." + name, "*.*", clients.resource, "2.0.1") for name in _RESOURCES),
     # agentstudio.
     Seam(_STUDIO + "client", "Client.__init__", clients.studio, "1.26.2"),
     Seam(_STUDIO + "client", "AsyncClient.__init__", clients.studio, "1.26.2"),

@@ -282,7 +282,7 @@ def test_shutdown_is_bounded_and_leaves_nothing_behind(tls: bool) -> None:
     assert len(loopback.requests) == 3
     assert seconds < 1
     assert [str(warning.message) for warning in caught] == []
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # those of other tests may end meanwhile
 
 
 def test_a_service_that_cannot_start_says_so() -> None:
