@@ -73,12 +73,19 @@ _regions: Memory[str] = Memory()
 @method
 def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """The constructor of ``Client`` and ``AsyncClient``."""
-    outer = current.get()
-    call = outer if outer.building else opened(wrapped, instance, args, kwargs)
-    born = call.born if outer.building else _workspace.scope.get()
-    with during(call._replace(born=born, building=True)):
+    call = _building(wrapped, instance, args, kwargs)
+    with during(call):
         wrapped(*args, **kwargs)
-        _settle(instance, current.get())
+        _settle(instance, call)
+
+
+def _building(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """What a client built here is told: by the calling code, or by the SDK that builds it."""
+    outer = current.get()
+    if outer.building:
+        return outer
+    told = opened(wrapped, instance, args, kwargs)
+    return told._replace(born=_workspace.scope.get(), building=True)
 
 
 def _settle(client: Any, call: Call) -> None:
@@ -388,17 +395,16 @@ def _message_workspace(instance: Any) -> str | None:
 @method
 def studio(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """The constructor of agentstudio's ``Client`` and ``AsyncClient``."""
-    outer = current.get()
-    call = outer if outer.building else opened(wrapped, instance, args, kwargs)
-    born = call.born if outer.building else _workspace.scope.get()
-    with during(call._replace(born=born, building=True)):
+    mounted = current.get().building
+    call = _building(wrapped, instance, args, kwargs)
+    with during(call):
         wrapped(*args, **kwargs)
-        kept = current.get()._replace(default=instance.transport.workspace or call.default)
+    kept = call._replace(default=instance.transport.workspace or call.default)
     remember(instance, kept)
     remember(instance.transport, kept)
     given = kept.workspace or kept.default or argument(wrapped, args, kwargs, "base_url")
     if not given and _studio_url_of_environment() is None:
-        _supplied.keep(instance.transport, outer.building)
+        _supplied.keep(instance.transport, mounted)
 
 
 def _studio_url_of_environment() -> str | None:

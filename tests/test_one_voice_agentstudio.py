@@ -93,9 +93,6 @@ def test_order_of_precedence(
         assert voice(request) == (header, name or request.host)
 
 
-_TAKEN = "studio_transport takes a host that the shim has chosen for one of the program's"
-
-
 def test_p2_environment_that_only_the_shim_reads(loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE_ID=ENV_ID):
         drive(False, {}, "", "")
