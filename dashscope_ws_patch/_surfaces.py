@@ -431,19 +431,23 @@ def _tts_realtime(drive: Drive, cls: Any) -> None:
     _end(session)
 
 
-@_surface("dashscope.multimodal.multimodal_dialog:MultiModalDialog")
-def _dialog(drive: Drive, cls: Any) -> None:
+def dialog_parameters() -> Any:
+    """What a dialog asks of its caller before it starts."""
     kinds = importlib.import_module("dashscope.multimodal.multimodal_request_params")
     upstream = kinds.Upstream()
     upstream.pass_through_params = None  # 1.23 reads it without defining it.
-    parameters = kinds.RequestParameters(
+    return kinds.RequestParameters(
         upstream=upstream,
         downstream=kinds.Downstream(),
         client_info=kinds.ClientInfo(user_id="user", device=kinds.Device(uuid="device")),
     )
+
+
+@_surface("dashscope.multimodal.multimodal_dialog:MultiModalDialog")
+def _dialog(drive: Drive, cls: Any) -> None:
     callback, closed = _beside(cls, "MultiModalCallback")(), threading.Event()
     callback.on_close = lambda code, reason: closed.set()
-    session = cls("app-1", parameters, callback, **drive.naming(cls))
+    session = cls("app-1", dialog_parameters(), callback, **drive.naming(cls))
     session.start("")
     session.start_speech()
     session.send_audio_data(bytes(320))

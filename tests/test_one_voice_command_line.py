@@ -81,8 +81,10 @@ acli = pytest.mark.skipif(not (PACKAGE / "acli").exists(), reason="has no assist
 
 
 @command
-@pytest.mark.parametrize("words", ["models list", f"{GENERATE} --stream"])
+@pytest.mark.parametrize("words", ["files list", "models list", f"{GENERATE} --stream"])
 def test_command_in_an_environment(words: str, loopback: Loopback, tmp_path: Path) -> None:
+    if not (PACKAGE / "cli" / f"{words.split()[0]}.py").exists():
+        pytest.skip("has no such command")
     sent = run(loopback, tmp_path, words, DASHSCOPE_WORKSPACE=ENV, DASHSCOPE_WORKSPACE_ID=ENV_ID)
     assert {voice(request) for request in sent} == {(ENV, LEGACY)}
 

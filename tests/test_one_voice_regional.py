@@ -26,6 +26,7 @@ from _record import comparable
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._loopback import Loopback, Request, redirect
+from dashscope_ws_patch._surfaces import dialog_parameters
 
 A, CALL, BASE, ENV, ENV_ID = (f"ws-{name}" for name in ("a", "call", "base", "env", "id"))
 REGION = "ap-southeast-1"
@@ -99,17 +100,10 @@ def _tingwu(tag: str, named: dict[str, Any]) -> None:
 
 def _dialog(tag: str, named: dict[str, Any]) -> None:
     module: Any = importlib.import_module("dashscope.multimodal.multimodal_dialog")
-    from dashscope.multimodal import multimodal_request_params as kinds
-
-    parameters = kinds.RequestParameters(
-        upstream=kinds.Upstream(),
-        downstream=kinds.Downstream(),
-        client_info=kinds.ClientInfo(user_id="user", device=kinds.Device(uuid="device")),
-    )
     callback, closed = module.MultiModalCallback(), threading.Event()
     callback.on_close = lambda code, reason: closed.set()
     named = {"workspace_id": named["workspace"]} if named else {}
-    session = module.MultiModalDialog(tag, parameters, callback, **named)
+    session = module.MultiModalDialog(tag, dialog_parameters(), callback, **named)
     session.start("")
     session.stop()
     closed.wait(5)

@@ -94,10 +94,9 @@ def test_p13_what_is_found_is_as_it_was() -> None:
 
 
 def test_p13_the_finders_stand_as_they_stood() -> None:
-    native = printed(FINDERS)
-    assert printed(FINDERS, SITEDIR) == ["sitecustomize", *native]
+    assert printed(FINDERS, SITEDIR) == ["sitecustomize", *printed(FINDERS)]
     woken = f"import dashscope; {FINDERS}"
-    assert printed(woken, SITEDIR) == ["_Finder", *native]
+    assert printed(woken, SITEDIR) == ["_Finder", *printed(woken)]
 
 
 @pytest.mark.parametrize(

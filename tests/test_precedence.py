@@ -19,7 +19,7 @@ from _record import AMBIENT, NAMED, POINTED, POINTED_HOST, environment, pointed
 
 from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch._loopback import Loopback, Request
-from dashscope_ws_patch._surfaces import Drive, _find, _has
+from dashscope_ws_patch._surfaces import Drive, _find, _has, dialog_parameters
 
 GENERATION = "dashscope.aigc.generation:Generation"
 AIO_GENERATION = "dashscope.aigc.generation:AioGeneration"
@@ -75,18 +75,10 @@ def _make_realtime(module: str, name: str) -> Callable[..., Any]:
 
 
 def _make_dialog(**naming: Any) -> Any:
-    module = "dashscope.multimodal.multimodal_request_params:"
-    parameters = _find(module + "RequestParameters")(
-        upstream=_find(module + "Upstream")(),
-        downstream=_find(module + "Downstream")(),
-        client_info=_find(module + "ClientInfo")(
-            user_id="user", device=_find(module + "Device")(uuid="device")
-        ),
-    )
     callback = _find(f"{DIALOG}:MultiModalCallback")()
     if "workspace" in naming:
         naming["workspace_id"] = naming.pop("workspace")
-    return _find(f"{DIALOG}:MultiModalDialog")("app", parameters, callback, **naming)
+    return _find(f"{DIALOG}:MultiModalDialog")("app", dialog_parameters(), callback, **naming)
 
 
 def _make_tingwu(**naming: Any) -> Any:
