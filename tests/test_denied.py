@@ -373,8 +373,6 @@ def test_names_the_argument_or_the_header_of_a_request_object(
         answer = generate(stream=stream, **named)
         if stream:
             list(answer)
-    if not _surfaces._has("dashscope.common.env:resolve_base_url"):
-        source = "a header of the call"  # as which these releases hand an argument on
     assert f"the workspace 'ws_a', from {source}." in hints.only()
 
 
