@@ -29,6 +29,7 @@ _ENTITIES = "dashscope.api_entities."
 _BASE = "dashscope.client.base_api"
 _AIGC = "dashscope.aigc."
 _AUDIO = "dashscope.audio."
+_HTTP_TTS = _AUDIO + "http_tts.http_speech_synthesizer"
 _TTS_V2 = "dashscope.audio.tts_v2.speech_synthesizer"
 _TRANSLATION = "dashscope.audio.asr.translation_recognizer"
 _DIALOG = "dashscope.multimodal.multimodal_dialog"
@@ -52,12 +53,7 @@ _STUDIO_PARTS = (
 SEAMS = (
     # What sends. Request objects, HTTP and websocket:
     Seam("dashscope.api_entities.api_request_factory", "_build_api_request", adapt.build, "1.0.0"),
-    Seam(
-        _AUDIO + "http_tts.http_speech_synthesizer",
-        "HttpSpeechSynthesizer._http_call",
-        adapt.fill("url"),
-        "1.25.17",
-    ),
+    Seam(_HTTP_TTS, "HttpSpeechSynthesizer._http_call", adapt.fill("url"), "1.25.17"),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
     Seam(_BASE, "requests", adapt.library, "1.0.0"),
     Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0"),
@@ -173,7 +169,9 @@ SEAMS = (
     Seam(_AUDIO + "qwen_asr.qwen_transcription", "QwenTranscription.*", adapt.call, "1.25.2"),
     Seam(_AUDIO + "asr.asr_phrase_manager", "AsrPhraseManager.*", adapt.call, "1.13.0"),
     Seam("dashscope.utils.oss_utils", "OssUtils.*", adapt.call, "1.13.0"),
+    Seam(_HTTP_TTS, "HttpSpeechSynthesizer.*", adapt.call, "1.25.17"),
     Seam("dashscope.files", "Files.*", adapt.call, "1.17.0"),
+    Seam("dashscope.models", "Models.*", adapt.call, "1.19.0"),
     Seam("dashscope.finetune.finetunes", "FineTunes.*", adapt.call, "1.25.19"),
     Seam("dashscope.customize.finetunes", "FineTunes.*", adapt.call, "1.20.0", "1.25.19"),
     Seam("dashscope.finetune.agentic_rl", "AgenticRL.*", adapt.call, "1.25.19"),

@@ -204,6 +204,17 @@ def test_every_surface_hints_and_shows_what_it_would_natively(
         assert any(each in text for each in sent)
 
 
+@pytest.mark.parametrize("name", SURFACES)
+def test_every_surface_tells_what_is_named_from_what_is_ambient(name: str, hints: Hints) -> None:
+    with serving(Refusing()) as drive, shim.use_workspace("ws_scope"):
+        drive.named = {"workspace": "ws_named"}
+        outcome(drive, SURFACES[name])
+    explicit = ("the argument of the call", "the client or object called on")
+    for text in hints.texts:
+        sources = explicit if "'ws_named'" in text else ("the scope (use_workspace)",)
+        assert any(f"', from {source}." in text for source in sources), text
+
+
 @needs("dashscope.audio.tts_v2:SpeechSynthesizer")
 @pytest.mark.parametrize("handshake", [False, True])
 def test_a_websocket_callback_sees_what_it_would_natively(handshake: bool, hints: Hints) -> None:
