@@ -48,11 +48,18 @@ class Row(NamedTuple):
     shim: int
     leaks: int
     error: str
+    natively_error: str
+
+    @property
+    def broken(self) -> bool:
+        """The SDK itself fails before it sends anything, as some of its releases do."""
+        return self.natively == self.requests == 0 and "" != self.error == self.natively_error
 
     @property
     def right(self) -> bool:
         """Every request that is made natively was made, and carried the workspace."""
-        return self.shim == self.requests == self.natively > 0 and not self.leaks
+        sent = self.requests > 0 or self.broken
+        return self.shim == self.requests == self.natively and sent and not self.leaks
 
 
 def main(options: argparse.Namespace) -> int:
@@ -83,9 +90,11 @@ def main(options: argparse.Namespace) -> int:
             after["right"],
             after["leaks"],
             after["error"],
+            before["error"],
         )
         rows.append(row)
         mark = "" if row.right else f"  WRONG {row.error}"
+        mark = f"  the SDK's own error: {row.error}" if row.broken else mark
         say(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
     else:
         seams = []

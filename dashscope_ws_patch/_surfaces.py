@@ -447,7 +447,12 @@ def dialog_parameters() -> Any:
 def _dialog(drive: Drive, cls: Any) -> None:
     callback, closed = _beside(cls, "MultiModalCallback")(), threading.Event()
     callback.on_close = lambda code, reason: closed.set()
-    session = cls("app-1", dialog_parameters(), callback, **drive.naming(cls))
+    session = cls(
+        app_id="app-1",
+        request_params=dialog_parameters(),
+        multimodal_callback=callback,
+        **{"workspace_id": None, **drive.naming(cls)},  # 1.23.5 demands it
+    )
     session.start("")
     session.start_speech()
     session.send_audio_data(bytes(320))
@@ -552,8 +557,8 @@ def _says(*content: Any) -> list[dict[str, Any]]:
 
 def _embedding(target: str) -> Iterator[_Row]:
     model = "multimodal-embedding-v1"
-    yield _on(target, _call("call", model, [{"text": "hi", "factor": 1}]))
-    local = _call("call", model, [{"image": _FILE_URL, "factor": 1}])
+    yield _on(target, _call("call", model, [{"text": "hi"}]))
+    local = _call("call", model, [{"image": _FILE_URL}])
     yield _on(target, local, label="local file", needs=_UPLOADS)
 
 
