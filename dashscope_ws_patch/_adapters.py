@@ -149,6 +149,9 @@ def construct(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[s
 
 # Requests
 
+#: Where most requests go; saves them the look for a host that names a workspace.
+_DEFAULT_HOST = "https://dashscope.aliyuncs.com/"
+
 
 def build(original: Any) -> Any:
     """``_build_api_request``: every HTTP and websocket request object of the 1.x surface.
@@ -156,6 +159,9 @@ def build(original: Any) -> Any:
     A plain function, because this is the hot path: a wrapt wrapper costs as much again as all that
     is done here.
     """
+    # Looked up once.
+    call_in_progress, scope_here = current.get, _workspace.scope.get
+    environment = _workspace.environment
 
     @functools.wraps(original)
     def build_api_request(*args: Any, **kwargs: Any) -> Any:
@@ -178,11 +184,14 @@ def build(original: Any) -> Any:
                     named = workspace_in_headers(request.headers), workspace_in_headers(session)
                     return request if any(named) else carry(request)
         request = original(*args, **kwargs)
-        if current.get() is not NO_CALL or DOMAIN in request.url.lower():
+        url = request.url
+        if call_in_progress() is not NO_CALL or (
+            not url.startswith(_DEFAULT_HOST) and DOMAIN in url.lower()
+        ):
             return carry(request)
         # The same as carry() does, at half the cost.
-        scope = _workspace.scope.get()
-        workspace = _workspace.environment()[0] if scope is None else scope.workspace
+        scope = scope_here()
+        workspace = environment()[0] if scope is None else scope.workspace
         if workspace is not None:
             request.headers[HEADER] = workspace
         return request
@@ -246,9 +255,17 @@ def _routed(function: Any, session: Any = None, service: Callable[[str], bool] =
 
 
 def fill(url_parameter: str) -> Adapter:
-    """A function that builds its request from ``workspace`` and a URL of the 1.x HTTP service."""
+    """A function that builds its request from ``workspace`` and a URL of the 1.x HTTP service.
 
-    @method
+    Not where it leaves that to ``_build_api_request``, which needs no argument for it.
+    """
+
+    def adapter(original: Any) -> Any:
+        code = getattr(getattr(original, "__func__", original), "__code__", None)
+        if code is not None and "_build_api_request" in code.co_names:
+            return original
+        return method(filled)(original)
+
     def filled(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not named(wrapped, args, kwargs).workspace:
             url = argument(wrapped, args, kwargs, url_parameter)
@@ -260,7 +277,7 @@ def fill(url_parameter: str) -> Adapter:
                     args, kwargs = with_argument(wrapped, args, kwargs, url_parameter, target)
         return wrapped(*args, **kwargs)
 
-    return filled
+    return adapter
 
 
 def body(url_attribute: str, workspace_attribute: str) -> Adapter:

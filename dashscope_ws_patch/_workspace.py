@@ -194,8 +194,8 @@ _FIRST, _SECOND = (getattr(_environ, "encodekey", str)(name) for name in VARIABL
 
 Found = tuple[Optional[str], Optional[str]]
 
-# What was read last and what it meant, in one tuple: threads must never see a half-changed pair.
-_last: tuple[tuple[Any, Any], Found] = ((None, None), (None, None))
+# What was read last and what it meant, in one tuple: threads must never see a half-changed one.
+_last: tuple[Any, Any, Found] = (None, None, (None, None))
 _warned = False
 
 
@@ -207,11 +207,12 @@ def environment() -> Found:
     """
     global _last, _warned
     if os.environ is _environ:
-        raw = (_encoded.get(_FIRST), _encoded.get(_SECOND))
+        first, second = _encoded.get(_FIRST), _encoded.get(_SECOND)
     else:  # a program has put a mapping of its own into its place
-        raw = (os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1]))
-    known, meaning = _last
-    if raw == known:
+        first, second = os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1])
+    known_first, known_second, meaning = _last
+    # The very objects, for as long as nobody sets the variables again.
+    if first is known_first and second is known_second:
         return meaning
     values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
     found: Found = (None, None)
@@ -225,7 +226,7 @@ def environment() -> Found:
             f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
-    _last = (raw, found)
+    _last = (first, second, found)
     return found
 
 
