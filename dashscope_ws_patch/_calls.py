@@ -238,8 +238,8 @@ def recall(instance: Any) -> Call:
 @contextmanager
 def during(call: Call, scope: Scope | bool | None = False) -> Iterator[None]:
     """Make requests on behalf of ``call``, and in ``scope`` if one is given."""
-    in_call = current.set(call)
-    in_scope = None if scope is False else _workspace.scope.set(scope)  # type: ignore[arg-type]
+    in_call = _workspace.enter(current, call)
+    in_scope = None if isinstance(scope, bool) else _workspace.enter(_workspace.scope, scope)
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from ._adapters import method
 from ._calls import HEADER, Memory, ambient, recall, workspace_in_headers, workspace_in_host
 from ._denied import HANDSHAKE, MAIN_ACCOUNT, REFUSALS, Text, language, recognise
+from ._workspace import enter
 
 _SOURCES = {
     "argument": Text("the argument of the call", "调用的参数（argument）"),
@@ -181,7 +182,7 @@ _holder: ContextVar[Any] = ContextVar("dashscope_ws_patch.holder", default=None)
 def _iterated(items: Any, look: Callable[[Any], object], instance: Any) -> Iterator[Any]:
     try:
         while True:
-            outer = _holder.set(instance)
+            outer = enter(_holder, instance)
             try:
                 item = next(items, _END)
             finally:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 #: The variables that name a workspace, in the order in which they are asked. The first is the one
 #: that the 2.x client reads (dashscope.v2._config), the second the one of the 1.x regional hosts
@@ -68,10 +69,24 @@ scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default
 on_scope: Callable[[], None] | None = None
 
 
+_UNSET: Any = object()
+
+
+def enter(variable: ContextVar[T], value: T) -> Token[T]:
+    """``variable.set(value)``, so that its reset never makes the variable unset.
+
+    CPython up to 3.11 crashes otherwise: where the garbage collector runs a finalizer that reads
+    the variable while it is being unset, the variable goes on to give out what has been freed.
+    """
+    if variable.get(_UNSET) is _UNSET:
+        variable.set(variable.get())  # its default
+    return variable.set(value)
+
+
 def _enter(workspace: str | None, owner: object) -> Token[Scope | None]:
     if on_scope is not None:
         on_scope()
-    return scope.set(Scope(workspace, owner, scope.get()))
+    return enter(scope, Scope(workspace, owner, scope.get()))
 
 
 class use_workspace:

@@ -430,3 +430,57 @@ def test_p11_unbound_positional_constructor(loopback: Loopback) -> None:
         Mine().call("hi")
         _make_synthesizer().call("hi")
     assert seen(loopback) == ["ws_a", "ws_a"]
+
+
+FINALIZED = """
+import gc
+from contextvars import Context, ContextVar
+from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
+from dashscope_ws_patch._calls import NO_CALL, Call, current, during
+
+class Finalized:
+    def __init__(self):
+        self.cycle = self
+    def __del__(self):
+        get_workspace(), current.get()
+
+def by_token():
+    token = set_workspace("ws_a")
+    yield
+    reset_workspace(token)
+
+def by_block():
+    with use_workspace("ws_a"):
+        yield
+
+def by_call():
+    with during(Call("ws_a", "argument")):
+        yield
+
+def leave(way):
+    for index in range(5):  # an empty context is left without asking for memory
+        ContextVar(str(index)).set(index)
+    steps = way()
+    gc.disable()
+    next(steps)
+    Finalized()
+    gc.enable()  # the next request for memory runs the finalizer
+    for _ in steps:
+        pass
+    assert get_workspace() is None, "still in the scope"
+    assert current.get() is NO_CALL, "still in the call"
+
+gc.set_threshold(1, 1, 1)
+for way in (by_token, by_block, by_call):
+    Context().run(leave, way)
+print("well")
+"""
+
+
+def test_p11_a_finalizer_may_run_while_a_scope_is_left() -> None:
+    """CPython up to 3.11 crashes where a context variable is unset and read at the same time; the
+    SDK's synthesizers have finalizers, which are calls."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FINALIZED], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout, ran.stderr) == ("well\n", "")
