@@ -75,10 +75,12 @@ def _make_realtime(module: str, name: str) -> Callable[..., Any]:
 
 
 def _make_dialog(**naming: Any) -> Any:
-    callback = _find(f"{DIALOG}:MultiModalCallback")()
-    if "workspace" in naming:
-        naming["workspace_id"] = naming.pop("workspace")
-    return _find(f"{DIALOG}:MultiModalDialog")("app", dialog_parameters(), callback, **naming)
+    return _find(f"{DIALOG}:MultiModalDialog")(
+        app_id="app",
+        request_params=dialog_parameters(),
+        multimodal_callback=_find(f"{DIALOG}:MultiModalCallback")(),
+        workspace_id=naming.get("workspace"),  # 1.23.5 demands it
+    )
 
 
 def _make_tingwu(**naming: Any) -> Any:
