@@ -75,6 +75,8 @@ _objects: Memory[Call] = Memory()
 def workspace_in_headers(headers: Any) -> str | None:
     """The value of the workspace header in a mapping, in pairs or in "Name: value" lines."""
     if isinstance(headers, Mapping):
+        if headers.get(HEADER):  # as the SDK spells it: all that most calls pay
+            return _text(headers[HEADER])
         headers = headers.items()
     for header in headers or ():
         line = isinstance(header, str)
@@ -204,6 +206,8 @@ def opened(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     outer = current.get()
     if own.by_url and outer is not NO_CALL:
         own = NO_CALL  # the SDK's own URL: one of the calling code's was seen further out
+    if remembered is NO_CALL and outer is NO_CALL:
+        return own
     naming = next((call for call in (own, remembered, outer) if call.workspace), NO_CALL)
     return naming._replace(
         born=remembered.born or outer.born, default=remembered.default or outer.default
