@@ -232,10 +232,16 @@ def _fine(outcome: Any) -> bool:
     """Whether one glance tells that this is no refusal: all that a success pays for the hint."""
     if isinstance(outcome, dict):
         succeeded = not outcome.get("code") and outcome.get("status_code", 200) == 200
-        return succeeded and "error" not in outcome
+        return succeeded and "error" not in outcome and not _failed_task(outcome)
     if isinstance(outcome, str):
         return len(outcome) > _ERROR_SIZE or "enied" not in outcome
     return outcome is None or isinstance(outcome, (bytes, bytearray))
+
+
+def _failed_task(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The task that ``body``, an answer to a poll, reports as failed."""
+    task = body.get("output")
+    return task if isinstance(task, dict) and task.get("task_status") == "FAILED" else None
 
 
 def _look(outcome: Any, instance: Any, args: Arguments, kwargs: Named) -> None:
@@ -284,6 +290,9 @@ def _code_of_body(body: dict[str, Any]) -> str | None:
     error = body.get("error")
     if isinstance(error, dict):  # the compatible modes
         return _first(error.get("code"), error.get("type"), error.get("message"))
+    task = _failed_task(body)
+    if task is not None:
+        return _first(task.get("code"), task.get("message"))
     code = body.get("code")
     if not code and body.get("status_code", 200) < 400:
         return None

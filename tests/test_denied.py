@@ -471,41 +471,87 @@ def test_names_the_client(hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None
 # --- every kind of refusal -----------------------------------------------------------------------
 
 
-class Events(http.server.BaseHTTPRequestHandler):
-    """Answers each POST with an error in server-sent events, as the service's gateways do."""
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Gives each request the same answer."""
 
     status = 200
-    event = "id:1\nevent:error\nstatus:403\ndata:{data}\n\n"
+    content_type = "application/json"
+    body = ""
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        refusal = _denied.MODEL
-        error = {"code": refusal.code, "message": refusal.message, "request_id": "r-1"}
-        body = self.event.replace("{data}", json.dumps(error)).encode()
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body.encode()
         self.send_response(self.status)
-        self.send_header("Content-Type", "text/event-stream;charset=UTF-8")
+        self.send_header("Content-Type", self.content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_GET = do_POST = answer
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-@pytest.fixture(params=[200, 403])
-def events(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The base URL of a service whose streams begin with an error."""
+@contextlib.contextmanager
+def answered(**answer: Any) -> Iterator[str]:
+    """The base URL of a service that gives one ``answer``, to which the SDK's own leads too."""
     import dashscope
 
-    handler = type("Answering", (Events,), {"status": request.param})
+    handler = type("Handler", (Answering,), answer)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         base_url = f"http://127.0.0.1:{server.server_port}/api/v1"
-        monkeypatch.setattr(dashscope, "base_http_api_url", base_url)
-        yield base_url
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dashscope, "base_http_api_url", base_url)
+            yield base_url
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(params=[200, 403])
+def events(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The base URL of a service whose streams begin with an error, as its gateways write it."""
+    refusal = _denied.MODEL
+    error = {"code": refusal.code, "message": refusal.message, "request_id": "r-1"}
+    body = f"id:1\nevent:error\nstatus:403\ndata:{json.dumps(error)}\n\n"
+    content_type = "text/event-stream;charset=UTF-8"
+    with answered(status=request.param, content_type=content_type, body=body) as base_url:
+        yield base_url
+
+
+def failed_task(code: str, message: str) -> str:
+    task = {"task_id": "task-1", "task_status": "FAILED", "code": code, "message": message}
+    return json.dumps({"request_id": "r-1", "output": task})
+
+
+@needs("dashscope.aigc.image_synthesis:ImageSynthesis.fetch")
+def test_a_task_that_has_failed_since(hints: Hints) -> None:
+    images: Any = importlib.import_module("dashscope.aigc.image_synthesis")
+    task = failed_task(KINDS[1], "Model access denied.")
+    with answered(body=task), shim.use_workspace("ws_a"):
+        assert images.ImageSynthesis.fetch("task-1", api_key=API_KEY).status_code == 200
+    assert hints.only().startswith("Model.AccessDenied: '127.0.0.1' refused a request. ")
+    assert "the workspace 'ws_a', from the scope" in hints.only()
+
+
+@needs("dashscope.aigc.image_synthesis:AioImageSynthesis.fetch")
+def test_a_task_that_has_failed_since_async(hints: Hints) -> None:
+    images: Any = importlib.import_module("dashscope.aigc.image_synthesis")
+    with answered(body=failed_task(KINDS[1], "Model access denied.")):
+        with shim.use_workspace("ws_a"):
+            fetching = images.AioImageSynthesis.fetch("task-1", api_key=API_KEY)
+        assert Drive(Loopback()).run(fetching).status_code == 200
+    assert "the workspace 'ws_a', from the scope" in hints.only()
+
+
+@needs("dashscope.aigc.image_synthesis:ImageSynthesis.fetch")
+def test_no_hint_for_a_task_that_has_failed_for_another_reason(hints: Hints) -> None:
+    images: Any = importlib.import_module("dashscope.aigc.image_synthesis")
+    with answered(body=failed_task("InvalidParameter", "The image is too large.")):
+        images.ImageSynthesis.fetch("task-1", api_key=API_KEY)
+    assert hints.texts == []
 
 
 @pytest.mark.usefixtures("events")
