@@ -147,6 +147,16 @@ def construct(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[s
     remember(instance, opening)
 
 
+@method
+def finalize(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A finalizer that calls methods of its object, in a context of its own.
+
+    The garbage collector may run it in the middle of setting a context variable; up to CPython 3.11
+    another set in the same context then crashes.
+    """
+    copy_context().run(wrapped, *args, **kwargs)
+
+
 # Requests
 
 #: Where most requests go; saves them the look for a host that names a workspace.

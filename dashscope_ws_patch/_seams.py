@@ -129,6 +129,8 @@ SEAMS = (
     Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "QwenTtsRealtime.*", adapt.call, "1.23.9"),
     Seam(_DIALOG, "MultiModalDialog.*", adapt.call, "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime.*", adapt.call, "1.24.4"),
+    # A finalizer that calls such a method.
+    Seam(_DIALOG, "MultiModalDialog.__del__", adapt.finalize, "1.23.5"),
     # Calls that make more than one request, or make it later.
     Seam(_BASE, "BaseAsyncApi.*", adapt.call, "1.0.0"),
     Seam(_BASE, "BaseAsyncAioApi.*", adapt.call, "1.24.3"),
