@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _threads, _workspace
+from . import _pools, _workspace
 
 if TYPE_CHECKING:
     from ._seams import Seam
@@ -68,9 +68,9 @@ def patch() -> None:
         _patched = True
         sys.meta_path.insert(0, _finder)
         if os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0":
-            _workspace.on_scope = _threads.follow
+            _workspace.on_scope = _pools.follow
             if _workspace.scope.get() is not None:
-                _threads.follow()
+                _pools.follow()
         _patch_imported()
 
 
@@ -84,7 +84,7 @@ def unpatch() -> None:
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
-        _threads.unfollow()
+        _pools.unfollow()
         for made in reversed(_patches):
             # What somebody else has wrapped since stays: it is no longer ours to put back.
             if vars(made.owner).get(made.name) is made.replacement:

@@ -1,7 +1,7 @@
 """The adapters: one for each way in which the SDK takes a workspace.
 
 An adapter is given the SDK's own object (a function, a method, a library's module) and returns what
-is put into its place. Which workspace goes where is decided by ``_calls``.
+is put into its place. Which workspace goes where is decided by ``_decision``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import wrapt
 
 from . import _workspace
-from ._calls import (
+from ._decision import (
     DOMAIN,
     HEADER,
     NO_CALL,

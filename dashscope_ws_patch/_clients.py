@@ -16,7 +16,7 @@ import wrapt
 
 from . import _workspace
 from ._adapters import method, on_behalf
-from ._calls import (
+from ._decision import (
     DOMAIN,
     HEADER,
     NO_CALL,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from . import _adapters as adapt
 from . import _clients as clients
-from . import _hints as hints
+from .hint import watch as hints
 
 
 class Seam(NamedTuple):

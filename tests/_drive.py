@@ -26,8 +26,8 @@ def main() -> int:
     parser.add_argument("--traceback", action="store_true", help="of what a surface raises")
     args = parser.parse_args()
     os.environ["DASHSCOPE_WS_PATCH"] = "1" if args.shim else "0"  # Read when it is imported.
-    from dashscope_ws_patch import _surfaces
-    from dashscope_ws_patch._loopback import Loopback, redirect
+    from dashscope_ws_patch.selftest import surfaces as _surfaces
+    from dashscope_ws_patch.selftest.loopback import Loopback, redirect
 
     bad = sent = driven = 0
     with Loopback() as loopback, redirect(loopback.port):

@@ -15,7 +15,8 @@ from _record import SETTINGS, comparable, record
 from _ways import ways
 from hosts import serving
 
-from dashscope_ws_patch import _surfaces, is_patched
+from dashscope_ws_patch import is_patched
+from dashscope_ws_patch.selftest import surfaces as _surfaces
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from _record import comparable
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
 KEY = "sk-loopback"
 LEGACY = "dashscope.aliyuncs.com"

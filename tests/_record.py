@@ -15,8 +15,8 @@ from typing import Any, Callable, Optional
 from unittest import mock
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
-from dashscope_ws_patch._surfaces import API_KEY, Drive, Surface
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
 
 AMBIENT = "ws_ambient"
 NAMED = "ws_named"

@@ -13,7 +13,7 @@ import aiohttp
 import requests
 from _record import NAMED
 
-from dashscope_ws_patch._surfaces import Drive, Surface, _find, _has
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has
 
 HEADERS = ("X-DashScope-WorkSpace", "x-dashscope-workspace", "X-DASHSCOPE-WORKSPACE")
 HOST = f"{NAMED}.cn-beijing.maas.aliyuncs.com"

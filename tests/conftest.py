@@ -22,9 +22,10 @@ from _ways import ways
 from hosts import serving
 
 import dashscope_ws_patch
-from dashscope_ws_patch import _surfaces, _workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import Drive, Surface
+from dashscope_ws_patch import _workspace
+from dashscope_ws_patch.selftest import surfaces as _surfaces
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
 SURFACES = _surfaces.surfaces()
 WAYS = ways()

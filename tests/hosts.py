@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from dashscope_ws_patch._loopback import Loopback, Policy, redirect
+from dashscope_ws_patch.selftest.loopback import Loopback, Policy, redirect
 
 
 @contextlib.contextmanager

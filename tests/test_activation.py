@@ -27,7 +27,7 @@ from typing import Any, Callable
 import pytest
 from _environments import NEW_SDK, OLD_SDK, Environment, build_wheel, clean, python
 
-from dashscope_ws_patch._loopback import Loopback
+from dashscope_ws_patch.selftest.loopback import Loopback
 
 WORKSPACE = "ws_ambient"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dashscope_ws_patch import _audit
-from dashscope_ws_patch._audit import FOREIGN, SEAM, UNKNOWN, Egress, audit, summary
+from dashscope_ws_patch.selftest import audit as _audit
+from dashscope_ws_patch.selftest.audit import FOREIGN, SEAM, UNKNOWN, Egress, audit, summary
 
 # Modules that a release of the SDK might add, and what of each must be found.
 WAYS_OUT = {

@@ -11,8 +11,8 @@ import pytest
 from test_precedence import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, redirect
-from dashscope_ws_patch._surfaces import Drive, _find
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
+from dashscope_ws_patch.selftest.surfaces import Drive, _find
 
 
 @pytest.fixture

@@ -21,11 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dashscope_ws_patch as shim
-from dashscope_ws_patch import _denied, _hints, _surfaces, _surfaces_v2
-from dashscope_ws_patch._accounts import Accounts
-from dashscope_ws_patch._hints import hint
-from dashscope_ws_patch._loopback import Denial, Loopback, Policy, Request, redirect
-from dashscope_ws_patch._surfaces import API_KEY, Drive, Surface
+from dashscope_ws_patch.hint import refusals as _denied
+from dashscope_ws_patch.hint import watch as _hints
+from dashscope_ws_patch.hint.watch import hint
+from dashscope_ws_patch.selftest import surfaces as _surfaces
+from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
+from dashscope_ws_patch.selftest.accounts import Accounts
+from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Policy, Request, redirect
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
 
 KINDS = ("Workspace.AccessDenied", "Model.AccessDenied", "AccessDenied.Unpurchased")
 HOST = "dashscope.aliyuncs.com"
@@ -758,7 +761,8 @@ def test_no_secret_reaches_the_log(
 
 def test_logging_is_loaded_by_a_refusal_only() -> None:
     program = (
-        "import sys, wrapt; sys.modules.pop('logging', None); import dashscope_ws_patch._hints; "
+        "import sys, wrapt; sys.modules.pop('logging', None); "
+        "import dashscope_ws_patch.hint.watch; "
         "sys.exit('logging' in sys.modules)"
     )
     here = Path(__file__).parents[1]

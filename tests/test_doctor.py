@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dashscope_ws_patch._doctor import Row
+from dashscope_ws_patch.selftest.doctor import Row
 
 SENT = Row("text: Generation.call", 2, 2, 0, 2, 0, "", "")
 SILENT = SENT._replace(requests=0, natively=0, shim=0)

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashscope_ws_patch import _denied
-from dashscope_ws_patch._denied import REFUSALS, Refusal
+from dashscope_ws_patch.hint import refusals as _denied
+from dashscope_ws_patch.hint.refusals import REFUSALS, Refusal
 
 README = Path(__file__).parents[1] / "README.md"
 LANGUAGES = ("en", "zh")
@@ -275,7 +275,7 @@ def test_the_readme_rows_are_a_table(lang: str) -> None:
 
 
 def test_explaining_loads_no_sdk() -> None:
-    program = "import sys, dashscope_ws_patch._denied as d; d.recognise('x'); " + (
+    program = "import sys, dashscope_ws_patch.hint.refusals as d; d.recognise('x'); " + (
         "sys.exit(any(name in sys.modules for name in ('dashscope', 'wrapt', 'logging')))"
     )
     ran = subprocess.run([sys.executable, "-S", "-c", program], cwd=README.parent, check=False)

@@ -24,7 +24,7 @@ import hosts
 import pytest
 import requests
 
-from dashscope_ws_patch._loopback import Denial, Loopback, Request, redirect
+from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Request, redirect
 
 SERVICE = "dashscope.aliyuncs.com"
 WORKSPACE = "ws_x1y2.cn-beijing.maas.aliyuncs.com"

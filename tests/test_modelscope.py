@@ -17,8 +17,8 @@ from typing import Any, Callable
 import pytest
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import Drive
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import Drive
 
 if not find_spec("modelscope_agent"):
     pytest.skip("modelscope_agent is not installed", allow_module_level=True)

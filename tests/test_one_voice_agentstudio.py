@@ -12,7 +12,7 @@ from _one_voice import GATEWAY, KEY, host, scoped
 from _record import environment
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
 agentstudio: Any = pytest.importorskip("dashscope.agentstudio")
 

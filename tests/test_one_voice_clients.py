@@ -37,7 +37,7 @@ from _one_voice import (
 )
 from _record import comparable
 
-from dashscope_ws_patch._loopback import Loopback
+from dashscope_ws_patch.selftest.loopback import Loopback
 
 if not hasattr(dashscope, "AsyncClient"):
     pytest.skip("this release has no 2.x clients", allow_module_level=True)

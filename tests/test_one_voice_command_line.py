@@ -15,7 +15,7 @@ from typing import Optional
 import dashscope
 import pytest
 
-from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
 PACKAGE = Path(dashscope.__file__).parent
 ENV, ENV_ID, CALL, SCOPE = "ws-env", "ws-id", "ws-call", "ws-scope"
@@ -24,7 +24,7 @@ PROGRAM = """
 import sys, contextlib
 port, scope, *words = sys.argv[1:]
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import redirect
+from dashscope_ws_patch.selftest.loopback import redirect
 with redirect(int(port)), use_workspace(scope) if scope else contextlib.nullcontext():
     if words[0] == "provider":
         import asyncio

@@ -14,7 +14,7 @@ if not hasattr(dashscope, "AsyncClient"):
 import hosts  # noqa: E402
 
 from dashscope_ws_patch import patch, unpatch, use_workspace  # noqa: E402
-from dashscope_ws_patch._loopback import Loopback  # noqa: E402
+from dashscope_ws_patch.selftest.loopback import Loopback  # noqa: E402
 
 
 @pytest.fixture

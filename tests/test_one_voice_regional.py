@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from _record import comparable
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request, redirect
-from dashscope_ws_patch._surfaces import dialog_parameters
+from dashscope_ws_patch.selftest.loopback import Loopback, Request, redirect
+from dashscope_ws_patch.selftest.surfaces import dialog_parameters
 
 A, CALL, BASE, ENV, ENV_ID = (f"ws-{name}" for name in ("a", "call", "base", "env", "id"))
 REGION = "ap-southeast-1"

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashscope_ws_patch import WorkspaceError, use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
 if not hasattr(dashscope, "set_region"):
     pytest.skip("this release has no regional hosts", allow_module_level=True)

@@ -20,7 +20,7 @@ from _one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, co
 from _record import environment
 
 from dashscope_ws_patch import WorkspaceError, use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
 if not hasattr(dashscope, "AsyncClient"):
     pytest.skip("this release has no 2.x clients", allow_module_level=True)

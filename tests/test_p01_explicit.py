@@ -7,9 +7,9 @@ from _record import NAMED, SETTINGS, comparable, record
 from conftest import Native
 from test_surfaces import names_workspace
 
-from dashscope_ws_patch._calls import workspace_in_host
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import Surface
+from dashscope_ws_patch._decision import workspace_in_host
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import Surface
 
 AMBIENTS = {
     "scope": SETTINGS["scope"],

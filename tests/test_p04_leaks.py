@@ -10,8 +10,8 @@ from hosts import server_context, trusting
 from test_precedence import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._loopback import Loopback, redirect
-from dashscope_ws_patch._surfaces import Drive, _find
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
+from dashscope_ws_patch.selftest.surfaces import Drive, _find
 
 ELSEWHERE = "elsewhere.example.com"
 

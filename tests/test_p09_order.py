@@ -22,7 +22,7 @@ import sys
 sys.path.insert(0, {str(TESTS.parent)!r})
 import dashscope_ws_patch
 from dashscope_ws_patch import _activation, use_workspace
-from dashscope_ws_patch._loopback import Loopback, redirect
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
 import dashscope
 from dashscope.client.base_api import BaseAsyncApi
 dashscope.api_key = "sk-loopback"
@@ -262,7 +262,7 @@ def test_p9_both_orders_patch_the_same() -> None:
     import sys
     {imports}
     import importlib, pkgutil
-    from dashscope_ws_patch._surfaces import surfaces
+    from dashscope_ws_patch.selftest.surfaces import surfaces
     surfaces()
     {after}
     found = []

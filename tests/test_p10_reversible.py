@@ -10,8 +10,8 @@ from typing import Any
 from test_precedence import GENERATION, seen
 
 from dashscope_ws_patch import is_patched, patch, unpatch, use_workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import _find, surfaces
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import _find, surfaces
 
 
 def _everything() -> dict[tuple[str, ...], Any]:

@@ -32,8 +32,8 @@ from test_precedence import (
 )
 
 from dashscope_ws_patch import _activation, unpatch, use_workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import Drive, _find, _has, surfaces
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has, surfaces
 
 PATCHED = "dashscope.client.base_api"
 
@@ -437,7 +437,7 @@ FINALIZED = """
 import gc
 from contextvars import Context, ContextVar
 from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
-from dashscope_ws_patch._calls import NO_CALL, Call, current, during
+from dashscope_ws_patch._decision import NO_CALL, Call, current, during
 
 class Finalized:
     def __init__(self):

@@ -16,8 +16,8 @@ from _record import NAMED, POINTED_HOST, environment, pointed
 from test_precedence import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need, seen
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace, use_workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import API_KEY, Drive, _find
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, _find
 
 MALFORMED = "bad workspace\r\nX-Evil: 1"
 VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")

@@ -17,8 +17,8 @@ from _record import environment
 from test_precedence import GENERATION, seen
 
 from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import _find
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import _find
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import pytest
 from _record import AMBIENT, NAMED, POINTED, POINTED_HOST, environment, pointed
 
 from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
-from dashscope_ws_patch._loopback import Loopback, Request
-from dashscope_ws_patch._surfaces import Drive, _find, _has, dialog_parameters
+from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has, dialog_parameters
 
 GENERATION = "dashscope.aigc.generation:Generation"
 AIO_GENERATION = "dashscope.aigc.generation:AioGeneration"

@@ -11,9 +11,9 @@ import pytest
 from _record import AMBIENT, NAMED, POINTED, comparable
 from conftest import Native, Recorder
 
-from dashscope_ws_patch._calls import workspace_in_host
-from dashscope_ws_patch._loopback import Request
-from dashscope_ws_patch._surfaces import Surface
+from dashscope_ws_patch._decision import workspace_in_host
+from dashscope_ws_patch.selftest.loopback import Request
+from dashscope_ws_patch.selftest.surfaces import Surface
 
 SCOPED = ("scope", "named in a scope", "pointed, scope")
 

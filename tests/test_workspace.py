@@ -28,9 +28,9 @@ from dashscope_ws_patch import (
     set_workspace,
     use_workspace,
 )
-from dashscope_ws_patch._calls import workspace_in_headers, workspace_in_host
-from dashscope_ws_patch._loopback import Loopback
-from dashscope_ws_patch._surfaces import _find
+from dashscope_ws_patch._decision import workspace_in_headers, workspace_in_host
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import _find
 
 RULE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 ANY_EXAMPLE = settings(

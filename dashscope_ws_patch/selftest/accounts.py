@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from ._calls import workspace_in_host
-from ._denied import MODEL, UNPURCHASED, WORKSPACE
-from ._hints import models_in
+from .._decision import workspace_in_host
+from ..hint.refusals import MODEL, UNPURCHASED, WORKSPACE
+from ..hint.watch import models_in
 
 if TYPE_CHECKING:
-    from ._loopback import Denial, Request
+    from .loopback import Denial, Request
 
 
 class Accounts:
@@ -39,7 +39,7 @@ class Accounts:
         self._handshake = handshake
 
     def __call__(self, request: Request) -> Denial | None:
-        from ._loopback import Denial
+        from .loopback import Denial
 
         websocket = request.header("Upgrade").lower() == "websocket"
         if request.foreign or (websocket and not request.messages and not self._handshake):

@@ -30,7 +30,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable
 
-from dashscope_ws_patch._surfaces import API_KEY, Drive, Surface, _find, _has
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface, _find, _has
 
 HOST = "dashscope.aliyuncs.com"
 AGENTSTUDIO = "/api/v1/agentstudio"
@@ -532,7 +532,7 @@ def _drive_process(programme: str, drive: Drive) -> None:
     """
     import dashscope_ws_patch as shim
 
-    search = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+    search = filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
     with tempfile.TemporaryDirectory() as home:
         environment = {
             **os.environ,
@@ -658,7 +658,7 @@ def _run_assistant(task: Values) -> None:
 
 
 def _main() -> None:
-    from dashscope_ws_patch._loopback import redirect
+    from dashscope_ws_patch.selftest.loopback import redirect
 
     task = json.loads(sys.argv[1])
     with redirect(task["port"]):

@@ -11,8 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import __version__, _install
-from ._workspace import WorkspaceError
+from .. import __version__
+from .._workspace import WorkspaceError
+from . import install as _install
 
 PROGRAM = "dashscope-ws-patch"
 
@@ -28,7 +29,7 @@ COMMANDS = {
 }
 
 #: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
-MODULES = {"doctor": "._doctor", "explain": "._denied"}
+MODULES = {"doctor": "..selftest.doctor", "explain": "..hint.refusals"}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from . import _adapters as adapt
-from . import _hints as hints
-from ._activation import SDK
-from ._seams import SEAMS
+from .. import _adapters as adapt
+from .._activation import SDK
+from .._seams import SEAMS
+from ..hint import watch as hints
 
 SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
 

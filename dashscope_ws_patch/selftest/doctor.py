@@ -21,12 +21,13 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _audit
+from . import audit as _audit
 
 if TYPE_CHECKING:
-    from ._loopback import Request
+    from .loopback import Request
 
 #: The workspace that both processes have in their environment.
 WORKSPACE = "ws_doctor"
@@ -138,7 +139,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _facts() -> dict[str, str]:
-    from . import _activation, _workspace
+    from .. import _activation, _workspace
 
     workspace, source = None, None
     try:
@@ -172,10 +173,10 @@ def _child(task: str, patched: bool = True) -> subprocess.Popen[str]:
         and not name.upper().endswith("_PROXY")
     }
     environment.update(DASHSCOPE_WORKSPACE=WORKSPACE, DASHSCOPE_WS_PATCH=str(int(patched)))
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    package = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-m", "dashscope_ws_patch._doctor", task],
+        [sys.executable, "-m", "dashscope_ws_patch.selftest.doctor", task],
         env={**environment, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -198,10 +199,11 @@ def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 def tell_story() -> None:
     """Call as a RAM sub-account and as a main account, writing a line of JSON for each answer."""
-    from . import _surfaces, patch, unpatch, use_workspace
-    from ._accounts import Accounts
-    from ._denied import WORKSPACE as DENIED
-    from ._loopback import Loopback, redirect
+    from .. import patch, unpatch, use_workspace
+    from ..hint.refusals import WORKSPACE as DENIED
+    from . import surfaces as _surfaces
+    from .accounts import Accounts
+    from .loopback import Loopback, redirect
 
     del os.environ["DASHSCOPE_WORKSPACE"]
     hints: list[str] = []
@@ -232,8 +234,10 @@ def tell_story() -> None:
 
 def drive_all() -> None:
     """Drive the surfaces of the installed SDK, writing a line of JSON for each, then the seams'."""
-    from . import _activation, _surfaces, _surfaces_v2
-    from ._loopback import Loopback, redirect
+    from .. import _activation
+    from . import surfaces as _surfaces
+    from . import surfaces_v2 as _surfaces_v2
+    from .loopback import Loopback, redirect
 
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
@@ -264,7 +268,7 @@ def _is_right(request: Request) -> bool:
 
 def named_in(request: Request) -> set[str]:
     """Every workspace that the host, the body and the messages of ``request`` name."""
-    from ._calls import workspace_in_host
+    from .._decision import workspace_in_host
 
     host: str | None = workspace_in_host(f"https://{request.host}")
     texts = [request.body.decode("latin-1"), *(m for m in request.messages if isinstance(m, str))]
@@ -273,7 +277,7 @@ def named_in(request: Request) -> set[str]:
 
 
 def _seams() -> list[dict[str, str]]:
-    from . import _activation
+    from .. import _activation
 
     seams = []
     for seam, _, _ in _activation.report():

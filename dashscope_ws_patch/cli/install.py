@@ -20,11 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 
-from . import _workspace
-from ._activation import switched_off
+from .. import _workspace
+from .._activation import switched_off
 
 #: The folder whose sitecustomize.py activates each Python that has it on PYTHONPATH.
-SITEDIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
+SITEDIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site")
 
 _STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 

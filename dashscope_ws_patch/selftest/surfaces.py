@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from ._loopback import Loopback
+    from .loopback import Loopback
 
 API_KEY = "sk-loopback"
 _HOST = "dashscope.aliyuncs.com"

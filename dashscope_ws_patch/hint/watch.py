@@ -15,10 +15,10 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
-from ._adapters import method
-from ._calls import HEADER, Memory, ambient, recall, workspace_in_headers, workspace_in_host
-from ._denied import HANDSHAKE, MAIN_ACCOUNT, REFUSALS, Text, language, recognise
-from ._workspace import enter
+from .._adapters import method
+from .._decision import HEADER, Memory, ambient, recall, workspace_in_headers, workspace_in_host
+from .._workspace import enter
+from .refusals import HANDSHAKE, MAIN_ACCOUNT, REFUSALS, Text, language, recognise
 
 _SOURCES = {
     "argument": Text("the argument of the call", "调用的参数（argument）"),

@@ -1,0 +1,1 @@
+"""What a refusal of the service means, and saying so."""
