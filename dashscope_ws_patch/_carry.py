@@ -20,18 +20,6 @@ from ._workspace import scope
 #: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
 VARIABLES: list[ContextVar[Any]] = [scope]
 
-#: True while the garbage collector runs: see ``_step``.
-_collecting = False
-
-if sys.version_info < (3, 12):
-    import gc
-
-    def _collector(phase: str, info: object) -> None:
-        global _collecting
-        _collecting = phase == "start"
-
-    gc.callbacks.append(_collector)
-
 
 def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
     """What a function has returned, so that it goes on where ``holding`` holds.
@@ -60,7 +48,7 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
 
     @functools.wraps(fn, updated=())
     def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return _step(_holding(holding), functools.partial(fn, *args, **kwargs))
+        return _run(_holding(holding), functools.partial(fn, *args, **kwargs))
 
     return in_scope
 
@@ -72,36 +60,61 @@ def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> _Held:
     return [[variable, value, None] for variable, value in holding]
 
 
-def _step(held: _Held, step: Callable[..., Any], *value: Any) -> Any:
-    # Values are set back, and nothing is reset: see _workspace.enter.
+#: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
+#: context, where one more set crashes: what it closes is closed in a context of its own.
+_collecting = False
+
+if sys.version_info < (3, 12):
+    import gc
+
+    def _collector(phase: str, info: object) -> None:
+        global _collecting
+        _collecting = phase == "start"
+
+    gc.callbacks.append(_collector)
+
+
+def _put(held: _Held) -> None:
     for each in held:
         variable = each[0]
         each[2] = variable.get()
         variable.set(each[1])
+
+
+def _take_back(held: _Held) -> None:
+    # Values are set back, and nothing is reset: see _workspace.enter.
+    for each in held:
+        variable = each[0]
+        each[1] = variable.get()
+        variable.set(each[2])
+
+
+def _run(held: _Held, fn: Callable[[], Any]) -> Any:
+    _put(held)
     try:
-        return step(*value)
+        return fn()
     finally:
-        value = ()  # an error that is thrown must not be kept by its own traceback
-        for each in held:
-            variable = each[0]
-            each[1] = variable.get()
-            variable.set(each[2])
+        _take_back(held)
 
 
-def _steps(inner: Any, held: _Held) -> Generator[Any, Any, Any]:
+def _steps(inner: Any, held: _Held, *begun: Any) -> Generator[Any, Any, Any]:
     step, value = inner.send, None
     while True:
         try:
-            if _collecting:
-                # CPython up to 3.11: the collector may have interrupted a set of this context; one
-                # more crashes.
-                item = copy_context().run(_step, held, step, value)
+            if begun:  # by somebody else, who was given this
+                item, begun = begun[0], ()
+            elif _collecting:
+                item = copy_context().run(_run, held, functools.partial(step, value))
             else:
-                item = _step(held, step, value)
+                _put(held)
+                try:
+                    item = step(value)
+                finally:
+                    _take_back(held)
         except StopIteration as stop:
             return stop.value
         finally:
-            value = None
+            value = None  # an error that is thrown must not be kept by its own traceback
         try:
             value = yield item
             step = inner.send
@@ -144,7 +157,17 @@ async def _async_generator(inner: Any, held: _Held) -> Any:
         sys.set_asyncgen_hooks(*hooks)
     while True:
         try:
-            item = await _awaitable_steps(step, held)
+            # As _steps, which is only needed for a step that really awaits something.
+            begun = []
+            if not _collecting:
+                _put(held)
+                try:
+                    begun.append(step.send(None))
+                finally:
+                    _take_back(held)
+            item = await _awaitable_steps(step, held, *begun)
+        except StopIteration as done:
+            item = done.value
         except StopAsyncIteration:
             return
         try:
