@@ -7,15 +7,16 @@ steps may run in any thread and context, and nothing must be undone in order.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
 import types
 from collections.abc import Awaitable, Generator
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable
 
-from ._workspace import scope
+from ._workspace import scope, use_workspace
 
 #: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
 VARIABLES: list[ContextVar[Any]] = [scope]
@@ -36,7 +37,7 @@ def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
         steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
         wrapped = steps(result, _holding(holding))
     elif kind is types.AsyncGeneratorType:
-        wrapped = _async_generator(result, _holding(holding))
+        wrapped = _async_generator(result, holding)
     else:
         return result
     wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
@@ -51,6 +52,20 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
         return _run(_holding(holding), functools.partial(fn, *args, **kwargs))
 
     return in_scope
+
+
+def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
+    for variable in VARIABLES:
+        if variable.get() is not _nothing(variable):
+            held = [[each, _nothing(each), None] for each in VARIABLES]
+            return _run(held, functools.partial(fn, *args, **kwargs))
+    return fn(*args, **kwargs)
+
+
+@functools.cache
+def _nothing(variable: ContextVar[Any]) -> Any:
+    return Context().run(variable.get)
 
 
 _Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
@@ -147,30 +162,119 @@ async def _coroutine(owned: _Owned) -> Any:
     return await owned
 
 
-async def _async_generator(inner: Any, held: _Held) -> Any:
-    # The event loop closes this one, which closes the inner: it must not close that on its own.
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        step = inner.__anext__()
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    while True:
+def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
+    """An async generator function, of which ``begin`` gives what is carried and what holds."""
+
+    async def in_scope(*args: Any, **kwargs: Any) -> Any:
+        inner, holding = begin(*args, **kwargs)
+        held = _holding(holding)
+        # The event loop closes this one, which closes the inner: it must not do so on its own.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
         try:
-            # As _steps, which is only needed for a step that really awaits something.
-            begun = []
-            if not _collecting:
-                _put(held)
-                try:
-                    begun.append(step.send(None))
-                finally:
-                    _take_back(held)
-            item = await _awaitable_steps(step, held, *begun)
-        except StopIteration as done:
-            item = done.value
-        except StopAsyncIteration:
-            return
-        try:
-            step = inner.asend((yield item))
-        except BaseException as error:
-            step = inner.athrow(error)
+            step = inner.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        while True:
+            try:
+                # As _steps, which is only needed for a step that really awaits something.
+                begun = []
+                if not _collecting:
+                    _put(held)
+                    try:
+                        begun.append(step.send(None))
+                    finally:
+                        _take_back(held)
+                item = await _awaitable_steps(step, held, *begun)
+            except StopIteration as done:
+                item = done.value
+            except StopAsyncIteration:
+                return
+            try:
+                step = inner.asend((yield item))
+            except BaseException as error:
+                step = inner.athrow(error)
+
+    return in_scope
+
+
+_async_generator = _async_generator_function(lambda inner, holding: (inner, holding))
+
+
+# Functions
+
+
+def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` in the scope of ``manager``: of the kind that it was, for those that ask.
+
+    Raises TypeError for what is no function, and for the functions that contextlib makes, whose
+    callers' blocks are no steps of theirs.
+    """
+    if not callable(function) or inspect.isclass(function):
+        raise TypeError(f"{manager!r} decorates functions, not {function!r}")
+    if getattr(function, "__globals__", None) is vars(contextlib):
+        raise TypeError(
+            f"{manager!r} cannot decorate {function!r}: it would hold at the steps of the generator "
+            f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
+            "decorate the generator function itself"
+        )
+    run = functools.partial(_run_in, manager, function)
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return run(*args, **kwargs)
+
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return await run(*args, **kwargs)
+
+    def iterated(*args: Any, **kwargs: Any) -> Any:
+        return (yield from run(*args, **kwargs))
+
+    in_scope = {
+        _run_in: plain,
+        _await_in: awaited,
+        _iterate_in: iterated,
+        _iterate_async_in: _async_generator_function(functools.partial(_begin, manager, function)),
+    }[_kind(function)]
+    return functools.wraps(function)(in_scope)
+
+
+def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
+    """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
+    entered = scope.get()
+    if entered is None:
+        return fn
+    # A partial of functions that can be imported: pickled by every engine, and known by all of them
+    # for the kind of function that it is.
+    return functools.partial(kind or _kind(fn), use_workspace(entered.workspace), fn)
+
+
+def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+        return _await_in
+    if inspect.isgeneratorfunction(function):
+        return _iterate_in
+    if inspect.isasyncgenfunction(function):
+        return _iterate_async_in
+    return _run_in
+
+
+def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    holding = ((scope, manager._entered()),)
+    return _run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding
+
+
+def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    result, holding = _begin(manager, fn, *args, **kwargs)
+    return carried(result, *holding)
+
+
+async def _await_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return await _run_in(manager, fn, *args, **kwargs)
+
+
+def _iterate_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return (yield from _run_in(manager, fn, *args, **kwargs))
+
+
+_iterate_async_in = _async_generator_function(_begin)
+_iterate_async_in.__qualname__ = _iterate_async_in.__name__ = "_iterate_async_in"
