@@ -214,7 +214,7 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
         raise TypeError(f"{manager!r} decorates functions, not {function!r}")
     if getattr(function, "__globals__", None) is vars(contextlib):
         raise TypeError(
-            f"{manager!r} cannot decorate {function!r}: it would hold at the steps of the generator "
+            f"{manager!r} cannot decorate {function!r}: it would hold at the steps of a generator "
             f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
             "decorate the generator function itself"
         )

@@ -104,8 +104,8 @@ def enter(variable: ContextVar[T], value: T) -> Token[T]:
     return variable.set(value)
 
 
-# Flags of the code of generators, coroutines and async generators (inspect.CO_...): their frames may
-# go on in another context than they began in.
+# Flags of the code of generators, coroutines and async generators (inspect.CO_...), whose frames
+# may go on in another context than they began in.
 _SUSPENDS = 0x20 | 0x80 | 0x200
 
 
@@ -281,7 +281,7 @@ def environment_for_request() -> Found:
 
 
 def require_scope() -> None:
-    """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the scope that is missing."""
+    """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
     if os.environ is _environ and _encoded.get(_REQUIRE) is None:
         return  # all that most requests pay
     if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
