@@ -49,7 +49,7 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
 
     @functools.wraps(fn, updated=())
     def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return _run(_holding(holding), functools.partial(fn, *args, **kwargs))
+        return run(_holding(holding), functools.partial(fn, *args, **kwargs))
 
     return in_scope
 
@@ -59,7 +59,7 @@ def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     for variable in VARIABLES:
         if variable.get() is not _nothing(variable):
             held = [[each, _nothing(each), None] for each in VARIABLES]
-            return _run(held, functools.partial(fn, *args, **kwargs))
+            return run(held, functools.partial(fn, *args, **kwargs))
     return fn(*args, **kwargs)
 
 
@@ -68,10 +68,10 @@ def _nothing(variable: ContextVar[Any]) -> Any:
     return Context().run(variable.get)
 
 
-_Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
+Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
 
 
-def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> _Held:
+def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> Held:
     return [[variable, value, None] for variable, value in holding]
 
 
@@ -89,14 +89,14 @@ if sys.version_info < (3, 12):
     gc.callbacks.append(_collector)
 
 
-def _put(held: _Held) -> None:
+def put(held: Held) -> None:
     for each in held:
         variable = each[0]
         each[2] = variable.get()
         variable.set(each[1])
 
 
-def _take_back(held: _Held) -> None:
+def take_back(held: Held) -> None:
     # Values are set back, and nothing is reset: see _workspace.enter.
     for each in held:
         variable = each[0]
@@ -104,28 +104,28 @@ def _take_back(held: _Held) -> None:
         variable.set(each[2])
 
 
-def _run(held: _Held, fn: Callable[[], Any]) -> Any:
-    _put(held)
+def run(held: Held, fn: Callable[[], Any]) -> Any:
+    put(held)
     try:
         return fn()
     finally:
-        _take_back(held)
+        take_back(held)
 
 
-def _steps(inner: Any, held: _Held, *begun: Any) -> Generator[Any, Any, Any]:
+def _steps(inner: Any, held: Held, *begun: Any) -> Generator[Any, Any, Any]:
     step, value = inner.send, None
     while True:
         try:
             if begun:  # by somebody else, who was given this
                 item, begun = begun[0], ()
             elif _collecting:
-                item = copy_context().run(_run, held, functools.partial(step, value))
+                item = copy_context().run(run, held, functools.partial(step, value))
             else:
-                _put(held)
+                put(held)
                 try:
                     item = step(value)
                 finally:
-                    _take_back(held)
+                    take_back(held)
         except StopIteration as stop:
             return stop.value
         finally:
@@ -147,7 +147,7 @@ class _Owned(Awaitable[Any]):
 
     __slots__ = ("held", "inner")
 
-    def __init__(self, inner: Any, held: _Held) -> None:
+    def __init__(self, inner: Any, held: Held) -> None:
         self.inner = inner
         self.held = held
 
@@ -180,11 +180,11 @@ def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
                 # As _steps, which is only needed for a step that really awaits something.
                 begun = []
                 if not _collecting:
-                    _put(held)
+                    put(held)
                     try:
                         begun.append(step.send(None))
                     finally:
-                        _take_back(held)
+                        take_back(held)
                 item = await _awaitable_steps(step, held, *begun)
             except StopIteration as done:
                 item = done.value
@@ -218,16 +218,16 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
             f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
             "decorate the generator function itself"
         )
-    run = functools.partial(_run_in, manager, function)
+    begin = functools.partial(_run_in, manager, function)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        return run(*args, **kwargs)
+        return begin(*args, **kwargs)
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return await run(*args, **kwargs)
+        return await begin(*args, **kwargs)
 
     def iterated(*args: Any, **kwargs: Any) -> Any:
-        return (yield from run(*args, **kwargs))
+        return (yield from begin(*args, **kwargs))
 
     in_scope = {
         _run_in: plain,
@@ -260,7 +260,7 @@ def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     holding = ((scope, manager._entered()),)
-    return _run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding
+    return run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding
 
 
 def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Awaitable, Iterator
 from typing import Any, Callable, Union
 
-from .._carry import _Held, _run
+from .._carry import Held, run
 from .._workspace import WorkspaceError, scope, use_workspace, validate
 
 Named = Union[str, Callable[[Any], Union[str, None]]]
@@ -99,8 +99,8 @@ class WSGIMiddleware:
             return [reason]
         if workspace is None:
             return self.app(environ, start_response)
-        held: _Held = [[scope, use_workspace(workspace)._entered(), None]]
-        body = _run(held, functools.partial(self.app, environ, start_response))
+        held: Held = [[scope, use_workspace(workspace)._entered(), None]]
+        body = run(held, functools.partial(self.app, environ, start_response))
         # Nothing runs when a server reads these, and it has short cuts for them.
         if isinstance(body, (list, tuple, environ.get("wsgi.file_wrapper", ()))):
             return body
@@ -118,7 +118,7 @@ def _headers(reason: bytes) -> list[tuple[str, str]]:
 class _Body:
     """What an application returns, read and closed in its scope."""
 
-    def __init__(self, body: Any, held: _Held) -> None:
+    def __init__(self, body: Any, held: Held) -> None:
         self._body = body
         self._held = held
         self._iterator: Iterator[Any] | None = None
@@ -127,7 +127,7 @@ class _Body:
         return self
 
     def __next__(self) -> Any:
-        return _run(self._held, self._step)
+        return run(self._held, self._step)
 
     def _step(self) -> Any:
         if self._iterator is None:
@@ -136,4 +136,4 @@ class _Body:
 
     def close(self) -> None:
         if hasattr(self._body, "close"):
-            _run(self._held, self._body.close)
+            run(self._held, self._body.close)
