@@ -5,7 +5,10 @@ Each needs its engine: ``tox -e engines`` installs them.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import queue
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch import get_workspace, set_workspace, use_workspace
 
 ROOT = str(Path(__file__).parent.parent)
 TENANTS = ("ws_a", "ws_b", "ws_c")
@@ -233,3 +236,107 @@ def test_p16_dask(dask_client: Any) -> None:
         expected = tenant if tenant in TENANTS else None
         seen = {kind: future.result() for kind, future in futures.items()}
         assert seen == dict.fromkeys(futures, expected), tenant
+
+
+# Dramatiq
+
+
+def _redis(folder: Path) -> tuple[Any, subprocess.Popen[Any]]:
+    """A broker over a redis-server of our own, on a socket in the test's folder."""
+    redis = pytest.importorskip("redis")
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed")
+    socket = folder / "redis.sock"
+    process = subprocess.Popen(
+        [server, "--port", "0", "--unixsocket", str(socket), "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    while not socket.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    from dramatiq.brokers.redis import RedisBroker
+
+    pool = redis.ConnectionPool.from_url(f"unix://{socket}")
+    return RedisBroker(connection_pool=pool), process
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
+    dramatiq = pytest.importorskip("dramatiq")
+    from dramatiq.brokers.stub import StubBroker
+    from dramatiq.middleware.asyncio import AsyncIO
+
+    from dashscope_ws_patch.tenants import dramatiq as tenants
+
+    broker, server = (StubBroker(), None) if kind == "memory" else _redis(tmp_path)
+    # Among others of the user's, added before it and after.
+    broker.add_middleware(AsyncIO())
+    tenants.follow(broker)
+    tenants.follow(broker)
+    seen: list[tuple[str, str, str | None]] = []
+    done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def see(tenant: str, label: str) -> None:
+        seen.append((tenant, label, get_workspace()))
+        done.put(None)
+
+    @dramatiq.actor(broker=broker)
+    def plain(tenant: str, label: str = "plain") -> None:
+        see(tenant, label)
+
+    @dramatiq.actor(broker=broker)
+    def following(message: Any, result: object) -> None:
+        see(message["args"][0], "callback")
+
+    @dramatiq.actor(broker=broker)
+    async def later(tenant: str) -> None:
+        await asyncio.sleep(0)
+        see(tenant, "async")
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def failing(tenant: str) -> None:
+        see(tenant, "failing")
+        raise ZeroDivisionError
+
+    @dramatiq.actor(broker=broker)
+    def nesting(tenant: str) -> None:
+        plain.send(tenant, "nested")
+        with use_workspace(None):
+            plain.send("", "nestednone")
+
+    @dramatiq.actor(broker=broker)
+    def forgetful(tenant: str) -> None:
+        set_workspace("ws_forgotten")
+
+    # A worker that is made in a scope must not go on in it.
+    with use_workspace("ws_maker"):
+        worker = dramatiq.Worker(broker, worker_timeout=10, worker_threads=2)
+        worker.start()
+    try:
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                forgetful.send(tenant)
+                plain.send(tenant)
+                later.send(tenant)
+                failing.send(tenant)
+                nesting.send(tenant)
+                plain.send_with_options(args=(tenant, "delayed"), delay=10)
+                first = plain.message_with_options(args=(tenant, "pipe1"))
+                second = plain.message_with_options(args=(tenant, "pipe2"), pipe_ignore=True)
+                dramatiq.pipeline([first, second], broker=broker).run()
+                plain.send_with_options(args=(tenant, "called"), on_success=following)
+        plain.send("", "outside")
+        labels = ["plain", "async", "failing", "failing", "nested", "delayed", "pipe1", "pipe2"]
+        labels += ["called", "callback"]
+        expected = [(tenant, label, tenant) for tenant in TENANTS for label in labels]
+        expected += [("", "nestednone", None)] * len(TENANTS) + [("", "outside", None)]
+        for _ in expected:
+            done.get()
+        assert sorted(seen, key=str) == sorted(expected, key=str)
+    finally:
+        worker.stop()
+        if server is not None:
+            server.terminate()
+            server.wait()

@@ -48,7 +48,7 @@ class Workspaces(dramatiq.Middleware):  # type: ignore[misc]
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
     ) -> None:
-        take_back(self._local.held)
+        self.after_skip_message(broker, message)
 
     def after_skip_message(self, broker: Any, message: Any) -> None:
-        take_back(self._local.held)
+        take_back(vars(self._local).pop("held", []))
