@@ -29,15 +29,19 @@ def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
     drives it, as PEP 342, 492 and 525 say; anything else is returned as it is. A variable that it
     sets is as it has set it at its next step.
     """
+    return _carried(result, _holding(holding))
+
+
+def _carried(result: Any, held: Held) -> Any:
     kind = type(result)
     if kind is types.CoroutineType:
-        wrapped: Any = _coroutine(_Owned(result, _holding(holding)))
+        wrapped: Any = _coroutine(_Owned(result, held))
     elif kind is types.GeneratorType:
         flags = result.gi_code.co_flags
         steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
-        wrapped = steps(result, _holding(holding))
+        wrapped = steps(result, held)
     elif kind is types.AsyncGeneratorType:
-        wrapped = _async_generator(result, holding)
+        wrapped = _async_generator(result, held)
     else:
         return result
     wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
@@ -112,33 +116,45 @@ def run(held: Held, fn: Callable[[], Any]) -> Any:
         take_back(held)
 
 
-def _steps(inner: Any, held: Held, *begun: Any) -> Generator[Any, Any, Any]:
-    step, value = inner.send, None
-    while True:
-        try:
-            if begun:  # by somebody else, who was given this
-                item, begun = begun[0], ()
-            elif _collecting:
-                item = copy_context().run(run, held, functools.partial(step, value))
-            else:
-                put(held)
-                try:
-                    item = step(value)
-                finally:
-                    take_back(held)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            value = None  # an error that is thrown must not be kept by its own traceback
-        try:
-            value = yield item
-            step = inner.send
-        except BaseException as error:
-            step, value = inner.throw, error
+def _as_given(*begun: Any) -> Any:
+    return begun
 
 
+def _generator_function(begin: Callable[..., Any]) -> Callable[..., Generator[Any, Any, Any]]:
+    """A generator function; ``begin`` gives what is carried, what holds, and the step that somebody
+    else has begun, if so."""
+
+    def in_scope(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        inner, held, *begun = begin(*args, **kwargs)
+        step, value = inner.send, None
+        while True:
+            try:
+                if begun:
+                    item = begun.pop()
+                elif _collecting:
+                    item = copy_context().run(run, held, functools.partial(step, value))
+                else:
+                    put(held)
+                    try:
+                        item = step(value)
+                    finally:
+                        take_back(held)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                value = None  # an error that is thrown must not be kept by its own traceback
+            try:
+                value = yield item
+                step = inner.send
+            except BaseException as error:
+                step, value = inner.throw, error
+
+    return in_scope
+
+
+_steps = _generator_function(_as_given)
 #: The same for functions decorated by ``types.coroutine``.
-_awaitable_steps = types.coroutine(types.FunctionType(_steps.__code__, globals()))
+_awaitable_steps: Callable[..., Any] = types.coroutine(_generator_function(_as_given))
 
 
 class _Owned(Awaitable[Any]):
@@ -163,11 +179,10 @@ async def _coroutine(owned: _Owned) -> Any:
 
 
 def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
-    """An async generator function, of which ``begin`` gives what is carried and what holds."""
+    """An async generator function; ``begin`` gives what is carried and what holds."""
 
     async def in_scope(*args: Any, **kwargs: Any) -> Any:
-        inner, holding = begin(*args, **kwargs)
-        held = _holding(holding)
+        inner, held = begin(*args, **kwargs)
         # The event loop closes this one, which closes the inner: it must not do so on its own.
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
@@ -177,7 +192,7 @@ def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
             sys.set_asyncgen_hooks(*hooks)
         while True:
             try:
-                # As _steps, which is only needed for a step that really awaits something.
+                # As in _steps, which are only needed for a step that really awaits something.
                 begun = []
                 if not _collecting:
                     put(held)
@@ -198,7 +213,7 @@ def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
     return in_scope
 
 
-_async_generator = _async_generator_function(lambda inner, holding: (inner, holding))
+_async_generator = _async_generator_function(_as_given)
 
 
 # Functions
@@ -218,24 +233,21 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
             f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
             "decorate the generator function itself"
         )
-    begin = functools.partial(_run_in, manager, function)
+    begin = functools.partial(_begin, manager, function)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        return begin(*args, **kwargs)
+        return _carried(*begin(*args, **kwargs))
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return await begin(*args, **kwargs)
+        return await _carried(*begin(*args, **kwargs))
 
-    def iterated(*args: Any, **kwargs: Any) -> Any:
-        return (yield from begin(*args, **kwargs))
-
-    in_scope = {
+    kinds: dict[Any, Callable[..., Any]] = {
         _run_in: plain,
         _await_in: awaited,
-        _iterate_in: iterated,
-        _iterate_async_in: _async_generator_function(functools.partial(_begin, manager, function)),
-    }[_kind(function)]
-    return functools.wraps(function)(in_scope)
+        _iterate_in: _generator_function(begin),
+        _iterate_async_in: _async_generator_function(begin),
+    }
+    return functools.wraps(function)(kinds[_kind(function)])
 
 
 def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
@@ -251,6 +263,9 @@ def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = Non
 def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
         return _await_in
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE:  # types.coroutine's
+        return _run_in
     if inspect.isgeneratorfunction(function):
         return _iterate_in
     if inspect.isasyncgenfunction(function):
@@ -260,21 +275,18 @@ def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     holding = ((scope, manager._entered()),)
-    return run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding
+    return run(_holding(holding), functools.partial(fn, *args, **kwargs)), _holding(holding)
 
 
 def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    result, holding = _begin(manager, fn, *args, **kwargs)
-    return carried(result, *holding)
+    return _carried(*_begin(manager, fn, *args, **kwargs))
 
 
 async def _await_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     return await _run_in(manager, fn, *args, **kwargs)
 
 
-def _iterate_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-    return (yield from _run_in(manager, fn, *args, **kwargs))
-
-
+_iterate_in = _generator_function(_begin)
+_iterate_in.__qualname__ = _iterate_in.__name__ = "_iterate_in"
 _iterate_async_in = _async_generator_function(_begin)
 _iterate_async_in.__qualname__ = _iterate_async_in.__name__ = "_iterate_async_in"
