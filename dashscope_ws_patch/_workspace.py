@@ -86,6 +86,9 @@ else:
 
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
 
+#: Whether the shim is in force: objects that it made live on after unpatch().
+in_force = False
+
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
 

@@ -20,13 +20,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from test_precedence import (
+from _sdk import (
     AIO_GENERATION,
     ASR,
     GENERATION,
     OBJECTS,
     TTS_V2,
-    _make_synthesizer,
+    make_synthesizer,
     need,
     seen,
 )
@@ -312,7 +312,7 @@ from dashscope_ws_patch._activation import report
 ours = [str(w.message) for w in caught if "dashscope_ws_patch" in str(w.message)]
 assert len(ours) == 1, ours
 assert {where!r} in ours[0], ours
-failed = [(seam.attribute, reason) for seam, state, reason in report() if state == "failed"]
+failed = [(seam.attributes, reason) for seam, state, reason in report() if state == "failed"]
 assert len(failed) >= 1 and any({where!r} in attribute for attribute, _ in failed), failed
 applied = [seam for seam, state, _ in report() if state == "applied"]
 assert applied
@@ -429,7 +429,7 @@ def test_p11_unbound_positional_constructor(loopback: Loopback) -> None:
 
     with use_workspace("ws_a"):
         Mine().call("hi")
-        _make_synthesizer().call("hi")
+        make_synthesizer().call("hi")
     assert seen(loopback) == ["ws_a", "ws_a"]
 
 
