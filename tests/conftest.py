@@ -42,11 +42,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, values, ids=[value.name for value in values])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of a surface to one worker, which drives it once; and those of a file."""
-    for item in items:
-        surface = getattr(item, "callspec", None) and item.callspec.params.get("surface")
-        item.add_marker(pytest.mark.xdist_group(surface.name if surface else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a surface to one worker, which drives it once, and all others by file."""
+    # Not by marks and --dist loadgroup: with pytest 9.2, xdist 3.8 takes no notice of them.
+    from xdist.scheduler import LoadScopeScheduling
+
+    names = {surface.name for surface in SURFACES}
+
+    class BySurface(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            parameters = test.partition("[")[2].rstrip("]").split("-")
+            starts = ("-".join(parameters[:end]) for end in range(1, len(parameters) + 1))
+            return next((start for start in starts if start in names), file)
+
+    return BySurface(config, log)
 
 
 @pytest.fixture(autouse=True)
