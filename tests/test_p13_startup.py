@@ -94,7 +94,7 @@ def test_p13_what_is_found_is_as_it_was() -> None:
 
 
 def test_p13_the_finders_stand_as_they_stood() -> None:
-    assert printed(FINDERS, SITEDIR) == ["sitecustomize", *printed(FINDERS)]
+    assert printed(FINDERS, SITEDIR) == ["finder", *printed(FINDERS)]
     woken = f"import dashscope; {FINDERS}"
     assert printed(woken, SITEDIR) == ["_Finder", *printed(woken)]
 
@@ -254,7 +254,7 @@ def test_p11_several_of_ours_do_not_chase_each_other(copies: int, tmp_path: Path
     _module(again, NEIGHBOUR.format(mark="x"))
     native = printed(SEEN, again)
     assert printed(SEEN, *folders, SITEDIR, again) == native
-    assert "sitecustomize" not in printed(f"import dashscope; {FINDERS}", *folders)
+    assert "finder" not in printed(f"import dashscope; {FINDERS}", *folders)
 
 
 # Switched off
@@ -268,7 +268,7 @@ def test_p11_switched_off_it_is_not_there(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "1", "yes"])
 def test_p13_anything_else_leaves_it_on(value: str) -> None:
-    assert "sitecustomize" in printed(FINDERS, SITEDIR, DASHSCOPE_WS_PATCH=value)
+    assert "finder" in printed(FINDERS, SITEDIR, DASHSCOPE_WS_PATCH=value)
 
 
 # Other hooks, and threads
