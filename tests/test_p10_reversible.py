@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
-from test_precedence import GENERATION, seen
+from _sdk import GENERATION, seen
 
 from dashscope_ws_patch import is_patched, patch, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback

@@ -20,13 +20,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from test_precedence import (
+from _sdk import (
     AIO_GENERATION,
     ASR,
     GENERATION,
     OBJECTS,
     TTS_V2,
-    _make_synthesizer,
+    make_synthesizer,
     need,
     seen,
 )
@@ -429,7 +429,7 @@ def test_p11_unbound_positional_constructor(loopback: Loopback) -> None:
 
     with use_workspace("ws_a"):
         Mine().call("hi")
-        _make_synthesizer().call("hi")
+        make_synthesizer().call("hi")
     assert seen(loopback) == ["ws_a", "ws_a"]
 
 
