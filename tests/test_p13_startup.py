@@ -20,7 +20,7 @@ from typing import Any, Callable
 import pytest
 from _environments import ROOT, clean
 
-from dashscope_ws_patch.cli.install import SITEDIR
+from dashscope_ws_patch.cli.run import SITEDIR
 
 STARTUP = Path(SITEDIR, "sitecustomize.py")
 

@@ -1,76 +1,24 @@
-"""Activation with no import in the program: run, sitedir, install, uninstall, status.
-
-All of them come down to the start-up file in the folder ``site``: on PYTHONPATH, as a copy in
-site-packages, or named by a .pth file there.
-"""
+"""install and uninstall: each interpreter of an environment activated for good, or no more."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import os
 import py_compile
-import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 
-from .. import _workspace
-from .._activation import switched_off
+from .run import SITEDIR
 
-#: The folder whose sitecustomize.py activates each Python that has it on PYTHONPATH.
-SITEDIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site")
-
-_STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
+STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 
 
 class Refusal(Exception):
     """What was asked for cannot be done, and nothing was changed; the message says why."""
-
-
-# run
-
-
-def run(command: list[str], workspace: str | None = None) -> int:
-    """Become ``command``, with each Python process below it activated.
-
-    ``workspace``, if given, becomes DASHSCOPE_WORKSPACE; raises WorkspaceError if it is malformed.
-    Returns only where there is no exec (Windows: the command's own status) and where the command
-    does not exist (127) or cannot be executed (126), as in a shell.
-    """
-    environment = dict(os.environ)
-    if workspace is not None:
-        environment["DASHSCOPE_WORKSPACE"] = _workspace.validate(workspace, "-w")
-    before = environment.get("PYTHONPATH")
-    if before is None or before.split(os.pathsep)[0] != SITEDIR:
-        environment["PYTHONPATH"] = SITEDIR + os.pathsep + before if before else SITEDIR
-    try:
-        return _become(command, environment)
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"dashscope-ws-patch run: {command[0]}: {reason}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
-
-
-def _become(command: list[str], environment: Mapping[str, str]) -> int:
-    if sys.platform == "win32":
-        with subprocess.Popen(command, env=environment) as child:
-            while True:
-                with suppress(KeyboardInterrupt):  # the child gets its own
-                    return child.wait()
-    # Python ignores these two for itself, and what is ignored stays so in the new program.
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    os.execvpe(command[0], command, environment)
-
-
-# install, uninstall
 
 
 def install(system: bool = False) -> list[str]:
@@ -84,7 +32,7 @@ def install(system: bool = False) -> list[str]:
     _check_installed()
     copy, line = _targets(folder)
     wanted, other = (line, copy) if _foreign(copy) else (copy, line)
-    content = _sealed(_line() if wanted == line else _read(_STARTUP))
+    content = _sealed(_line() if wanted == line else _read(STARTUP))
     if _read(wanted) == content:
         lines = [f"already installed: {wanted}"]
     elif os.path.lexists(wanted) and not _is_ours(wanted):
@@ -200,84 +148,3 @@ def _remove(path: str) -> None:
                 os.remove(compiled)
             with suppress(OSError):  # only an empty folder can be removed
                 os.rmdir(os.path.dirname(compiled))
-
-
-# status
-
-
-@dataclass
-class Status:
-    """What activates an interpreter that is started now, and the workspace that it would send."""
-
-    python: str
-    active: bool
-    #: What activates it: "PYTHONPATH", "install" or "import", each with the file that does.
-    ways: list[str]
-    workspace: str | None
-    #: The variable that the workspace comes from.
-    source: str | None
-    #: What stands in the way.
-    notes: list[str]
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self.python}: {'active' if self.active else 'not active'}",
-                *(f"  by {way}" for way in self.ways),
-                *(f"  {note}" for note in self.notes),
-                f"workspace: {self.workspace or 'none'}"
-                + (f", from {self.source}" if self.source else ""),
-            ]
-        )
-
-
-# Printed by an interpreter that imports nothing: the files of the start-up finders that wait in it,
-# and, if the package itself has been imported by then, the files that can have done that.
-_PROBE = """
-import sys
-waiting = [f.__file__ for f in sys.meta_path if getattr(f, "__name__", "") == "sitecustomize"]
-package = sys.modules.get("dashscope_ws_patch")
-names = ["sitecustomize", "usercustomize"] if package and package.is_patched() else []
-print(ascii((waiting, [getattr(sys.modules.get(n), "__file__", None) for n in names])))
-"""
-
-
-def status() -> Status:
-    """Start an interpreter as this one was started, and see."""
-    copy, line = _targets(sysconfig.get_path("purelib"))
-    waiting, importing = _probe()
-    found = {}
-    if _is_ours(copy):
-        found[f"install: {copy}"] = copy
-    if _is_ours(line):
-        found[f"install: {line}"] = _STARTUP
-    path = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
-    if SITEDIR in map(os.path.abspath, path.split(os.pathsep)):
-        found[f"PYTHONPATH: {SITEDIR}"] = _STARTUP
-    ways = [way for way, file in found.items() if file in waiting]
-    ways += [f"another copy: {file}" for file in waiting if file not in found.values()]
-    if importing:
-        ways.append("import: " + (", ".join(filter(None, importing)) or "a .pth file"))
-    notes = []
-    if switched_off():
-        notes.append("DASHSCOPE_WS_PATCH switches it off")
-    elif not sys.flags.no_site:
-        for file in sorted(set(found.values()).difference(waiting)):
-            notes.append(f"a sitecustomize that comes first keeps {file} from running")
-    workspace = source = None
-    try:
-        workspace, source = _workspace.environment()
-        workspace = workspace and _workspace.masked(workspace)
-    except _workspace.WorkspaceError as error:
-        notes.append(str(error))
-    return Status(sys.executable, bool(ways), ways, workspace, source, notes)
-
-
-def _probe() -> tuple[list[str], list[str | None]]:
-    switches = {"isolated": "-I", "ignore_environment": "-E", "no_site": "-S"}
-    flags = [switch for name, switch in switches.items() if getattr(sys.flags, name)]
-    output = subprocess.run(
-        [sys.executable, *flags, "-c", _PROBE], stdout=subprocess.PIPE, text=True
-    ).stdout
-    found: tuple[list[str], list[str | None]] = ast.literal_eval(output.splitlines()[-1])
-    return found

@@ -112,11 +112,10 @@ def _dashscope_ws_patch() -> None:
     # As what Python, or a tool in its place, looks for by name, this gives way to the next of the
     # name: everybody finds what there would be without this file.
     name, spec = namespace.get("__name__"), namespace.get("__spec__")
-    zipped = spec is None and by == "<frozen zipimport>"  # CPython 3.9 sets it later
-    ours = zipped or (spec is not None and spec.origin == file)
-    if not ours or name not in ("sitecustomize", "usercustomize"):
+    if getattr(spec, "origin", "") != file or name not in ("sitecustomize", "usercustomize"):
         return
     other: Any = neighbour(name)
+    zipped = [code.co_name for code in callers[1:2]] == ["_load_backward_compatible"]  # CPython 3.9
     if zipped or getattr(spec, "_initializing", False):
         if other:
             del sys.modules[name]
