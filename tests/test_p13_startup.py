@@ -397,16 +397,6 @@ def test_p11_a_broken_package_costs_one_line(
     assert done.returncode == 0 and done.stdout
 
 
-def test_p11_an_interpreter_without_the_package_says_so(sdk: Path, tmp_path: Path) -> None:
-    """As when the launcher of one environment starts the Python of another."""
-    site = tmp_path / "other" / "dashscope_ws_patch" / "site"
-    shutil.copytree(SITEDIR, site)
-    (site.parent / "_activation.py").touch()
-    done = start(USED, site, sdk, python=BASE, package=False)
-    assert (done.stdout, done.stderr.count("\n")) == ("True\n", 1), done
-    assert "No module named 'dashscope_ws_patch'" in done.stderr
-
-
 def test_p11_a_copy_that_outlives_the_package_is_silent(sdk: Path) -> None:
     shutil.copy(STARTUP, sdk)
     assert printed(USED, sdk, python=BASE, package=False) is True

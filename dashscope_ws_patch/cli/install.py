@@ -6,15 +6,15 @@ import hashlib
 import importlib.util
 import os
 import py_compile
+import re
+import site
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable
 from contextlib import suppress
-from importlib.machinery import PathFinder
 
 from .run import SITEDIR
-
-STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 
 
 class Refusal(Exception):
@@ -24,42 +24,45 @@ class Refusal(Exception):
 def install(system: bool = False) -> list[str]:
     """Activate this environment for good; return what was done, in lines.
 
-    Writes sitecustomize.py into site-packages, or a .pth file where another sitecustomize can be
-    imported. Raises Refusal outside a virtual environment, unless ``system``; where the package
-    itself is not installed; and where a file cannot be written or would have to be overwritten.
+    Writes a .pth file into site-packages, which Python reads at each start, before and whatever
+    sitecustomize there is; where Python has .start files (PEP 829, CPython 3.15) one of these too,
+    and the module that it names. Raises Refusal outside a virtual environment, unless ``system``;
+    in one that will be thrown away, or is a tool's own; where the package itself is not installed;
+    and where a file cannot be written or would have to be overwritten.
     """
     folder = _site_packages(system)
+    _check_kept()
     _check_installed()
-    copy, line = _targets(folder)
-    wanted, other = (line, copy) if _foreign(copy) else (copy, line)
-    content = _sealed(_line() if wanted == line else _read(STARTUP))
-    if _read(wanted) == content:
-        lines = [f"already installed: {wanted}"]
-    elif os.path.lexists(wanted) and not _is_ours(wanted):
-        raise Refusal(f"{wanted} is not ours: move it away, then install again")
+    wanted = {path: sealed(text) for path, text in _files(folder).items()}
+    for path, content in wanted.items():
+        if os.path.lexists(path) and _read(path) != content and not is_ours(path):
+            raise Refusal(f"{path} is not ours: move it away, then install again")
+    missing = [path for path, content in wanted.items() if _read(path) != content]
+    for position, path in enumerate(missing):
+        try:
+            _write(path, wanted[path])
+        except Refusal:
+            _remove_all(missing[:position])
+            raise
+    if missing:
+        lines = [f"written: {path}" for path in missing]
+        lines.append(f"each Python of {sys.prefix} now waits for dashscope")
     else:
-        _write(wanted, content)
-        lines = [f"written: {wanted}", f"each Python of {sys.prefix} now waits for dashscope"]
-    if _is_ours(other):
-        _remove(other)
-        lines.append(f"removed: {other}")
-    return lines
+        lines = [f"already installed: {path}" for path in wanted]
+    return lines + _remove_all(path for path in _targets(folder) if path not in wanted)
 
 
 def uninstall(system: bool = False) -> list[str]:
-    """Remove what ``install`` wrote; return what was done, in lines.
+    """Remove what ``install`` wrote, of this release or an earlier one; return what was done.
 
     Raises Refusal outside a virtual environment, unless ``system``, and for a file that cannot be
     removed or that somebody has changed.
     """
     targets = _targets(_site_packages(system))
-    removed = [target for target in targets if _is_ours(target)]
     for target in targets:
-        if _SEAL in _read(target) and target not in removed:
+        if _SEAL in _read(target) and not is_ours(target):
             raise Refusal(f"{target} was changed since install wrote it: remove it by hand")
-    for target in removed:
-        _remove(target)
-    return [f"removed: {target}" for target in removed] or ["not installed: nothing to remove"]
+    return _remove_all(targets) or ["not installed: nothing to remove"]
 
 
 def _site_packages(system: bool) -> str:
@@ -70,9 +73,61 @@ def _site_packages(system: bool) -> str:
     return sysconfig.get_path("purelib")
 
 
-def _targets(folder: str) -> tuple[str, str]:
-    """The copy of the start-up file and the .pth file."""
-    return os.path.join(folder, "sitecustomize.py"), os.path.join(folder, "dashscope_ws_patch.pth")
+#: What .start files name has to be a module that stays when pip removes the package.
+_MODULE = "_dashscope_ws_patch"
+
+
+def _files(folder: str) -> dict[str, str]:
+    """What ``install`` writes: the path and content of each file."""
+    # Without the package there is no such file, and nothing happens. The file is run as it is and
+    # where it is: a new release of the package needs no new install. It is compiled already, while
+    # this line is compiled at each start.
+    code = (
+        f"import _frozen_importlib_external as f; s = f.PathFinder.find_spec('s.sitecustomize', "
+        f"[{SITEDIR!a}]); s and exec(s.loader.get_code(s.name), {{}})"
+    )
+    files = {os.path.join(folder, "dashscope_ws_patch.pth"): code}
+    if hasattr(site, "StartupState"):  # PEP 829: it is read instead of the line
+        files[os.path.join(folder, f"{_MODULE}.py")] = f"def start():\n    {code}\n"
+        files[os.path.join(folder, "dashscope_ws_patch.start")] = f"{_MODULE}:start"
+    return files
+
+
+def _targets(folder: str) -> list[str]:
+    """All that may have been written, by 1.0.0 too."""
+    names = (
+        "dashscope_ws_patch.start",
+        "dashscope_ws_patch.pth",
+        f"{_MODULE}.py",
+        "sitecustomize.py",
+    )
+    return [os.path.join(folder, name) for name in names]
+
+
+def _check_kept() -> None:
+    """Raise Refusal for an environment from which no program of the user's will be started."""
+    layer = any(line.startswith("extends-environment") for line in _pyvenv())
+    bucket = os.path.dirname(sys.prefix)
+    cache = os.path.join(os.path.dirname(bucket), "CACHEDIR.TAG")
+    if layer or (re.search(r"-v\d+$", bucket) and os.path.exists(cache)):
+        raise Refusal(
+            f"{sys.prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
+            "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
+            "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`"
+        )
+    if any(
+        os.path.exists(os.path.join(sys.prefix, receipt))
+        for receipt in ("uv-receipt.toml", "pipx_metadata.json")
+    ):
+        raise Refusal(
+            f"{sys.prefix} is this tool's own environment, and your programs are started from "
+            "others: install the package there and say `python -m dashscope_ws_patch install`; "
+            "or, for one command, `dashscope-ws-patch run -- python app.py`"
+        )
+
+
+def _pyvenv() -> list[str]:
+    return _read(os.path.join(sys.prefix, "pyvenv.cfg")).decode(errors="replace").splitlines()
 
 
 def _check_installed() -> None:
@@ -82,32 +137,28 @@ def _check_installed() -> None:
         raise Refusal(f"dashscope-ws-patch is not installed in {sys.prefix}: pip install it first")
 
 
-def _foreign(copy: str) -> bool:
-    """Whether a sitecustomize that is not ours can be imported."""
-    path = [entry for entry in sys.path if entry not in (SITEDIR, os.path.dirname(copy))]
-    ahead = PathFinder.find_spec("sitecustomize", path)
-    here = PathFinder.find_spec("sitecustomize", [os.path.dirname(copy)])
-    return ahead is not None or (here is not None and not _is_ours(copy))
+_SEAL = b"# dashscope_ws_patch "
 
 
-def _line() -> bytes:
-    # The start-up file again, ahead of the other sitecustomize, which it runs in its turn. To write
-    # the finder into this line would cost more: Python compiles the line at each start.
-    return f"import sys; sys.path.insert(0, {SITEDIR!a})".encode()
+def sealed(text: str) -> bytes:
+    """``text`` marked as ours; the digest tells later whether anybody has changed it."""
+    content = text.strip().encode()
+    return content + b"\n" + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
-_SEAL = b"  # dashscope_ws_patch "
+def is_ours(path: str) -> bool:
+    """Whether ``install`` has written the file, and nobody has changed it since."""
+    content, seal, digest = _read(path).rpartition(_SEAL)
+    # 1.0.0 wrote two blanks before the seal.
+    return bool(seal) and digest.decode(errors="replace").strip() == (
+        hashlib.sha256(content.rstrip(b" \n")).hexdigest()
+    )
 
 
-def _sealed(content: bytes) -> bytes:
-    """Mark ``content`` as ours; the digest tells later whether anybody has changed it."""
-    content = content.rstrip(b"\n")
-    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
-
-
-def _is_ours(path: str) -> bool:
-    content = _read(path)
-    return bool(content) and content == _sealed(content.rpartition(_SEAL)[0])
+def is_current(path: str) -> bool:
+    """Whether ``install`` would write the file as it is."""
+    content = _files(os.path.dirname(path)).get(path)
+    return content is not None and _read(path) == sealed(content)
 
 
 def _read(path: str) -> bytes:
@@ -134,6 +185,13 @@ def _write(path: str, content: bytes) -> None:
         # With PYTHONDONTWRITEBYTECODE, usual in containers, each start would compile it anew.
         with suppress(OSError, py_compile.PyCompileError):
             py_compile.compile(path)
+
+
+def _remove_all(paths: Iterable[str]) -> list[str]:
+    removed = [path for path in paths if is_ours(path)]
+    for path in removed:
+        _remove(path)
+    return [f"removed: {path}" for path in removed]
 
 
 def _remove(path: str) -> None:

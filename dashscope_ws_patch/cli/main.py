@@ -87,7 +87,7 @@ def _perform(name: str, namespace: argparse.Namespace) -> int:
     if name == "status":
         found = status()
         print(json.dumps(found.__dict__) if namespace.json else found)
-        return 0 if found.active else 1
+        return 0 if found.active and not found.wrong else 1
     if name == "sitedir":
         print(SITEDIR)
     else:
