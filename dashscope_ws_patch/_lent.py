@@ -8,6 +8,13 @@ from __future__ import annotations
 import os
 import sys
 
+
+class Lacking(Exception):
+    """What the program's environment lacks, in one line."""
+
+    __repr__ = Exception.__str__
+
+
 #: As in setup.cfg, which is not there to be asked.
 NEEDED = "wrapt>=1.14,<3"
 
@@ -15,7 +22,7 @@ NEEDED = "wrapt>=1.14,<3"
 def check() -> None:
     """Give up, saying so, where the program's environment has no wrapt that fits.
 
-    Raises RuntimeError. With DASHSCOPE_WS_PATCH_STRICT=1 the first module of the SDK will raise.
+    Raises Lacking. With DASHSCOPE_WS_PATCH_STRICT=1 the first module of the SDK will raise.
     """
     from . import unpatch
 
@@ -30,4 +37,6 @@ def check() -> None:
         fits, problem = False, str(error)
     if not fits and os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() != "1":
         unpatch()
-        raise RuntimeError(f"{problem}: {sys.executable} -m pip install '{NEEDED}'")
+        raise Lacking(
+            f"{sys.prefix} lacks {NEEDED} ({problem}): {sys.executable} -m pip install '{NEEDED}'"
+        )

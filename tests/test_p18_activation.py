@@ -393,10 +393,64 @@ def test_a_neighbour_of_the_installed_file_still_runs(environment: Environment) 
     assert (ran, Path(file)) == ("ran", environment.site_packages / "sitecustomize.py")
 
 
+# From another environment
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with an SDK and wrapt, and without the package."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    return Environment(folder, sys.executable, *OLD_SDK, "wrapt")
+
+
+def test_p18_run_lends_the_package_to_another_environment(
+    bare: Environment, elsewhere: Environment, service: Loopback, program: Path
+) -> None:
+    (bare.site_packages / "only_in_the_launcher.py").touch()
+    (program / "call.py").write_text(
+        f"{CALL}\nimport dashscope_ws_patch.hint as there\nprint(there.__file__)\n"
+        "try:\n    import only_in_the_launcher\nexcept ImportError:\n    pass\n"
+        "else:\n    raise SystemExit(only_in_the_launcher.__file__)\n"
+    )
+    with launcher(bare) as way, folder(bare) as other:
+        for each in (way, other):
+            assert run(service, each, elsewhere.python, "call.py", cwd=program) == FILLED
+        spawn = _multiprocessing("spawn")(elsewhere, program)
+        assert run(service, way, *spawn, cwd=program) == FILLED
+
+
+def test_p18_where_wrapt_is_missing_the_first_import_says_what_to_install(
+    bare: Environment, service: Loopback, program: Path, tmp_path: Path
+) -> None:
+    there = Environment(tmp_path / "there", sys.executable, *OLD_SDK)
+    for way in (bare.script("dashscope-ws-patch"), "run"), ():
+        done = subprocess.run(
+            [*way, there.python, "-W", "ignore", "call.py"],
+            env=variables(service),
+            cwd=program,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, seen(service)) == (0, [[]])
+        if way:
+            (line,) = done.stderr.splitlines()
+            assert f"{there.python} -m pip install 'wrapt>=1.14,<3'" in line
+        else:
+            assert done.stderr == ""
+    strict = subprocess.run(
+        [bare.script("dashscope-ws-patch"), "run", there.python, "call.py"],
+        env=variables(service, DASHSCOPE_WS_PATCH_STRICT="1"),
+        cwd=program,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (strict.returncode, seen(service)) == (1, []) and "SeamError" in strict.stderr
+
+
 # Each CPython, and the newest SDK
 
 
-@pytest.mark.parametrize("minor", [9, 10, 11, 12, 13])
+@pytest.mark.parametrize("minor", [9, 10, 11, 12, 13, 14, 15])
 def test_each_python_is_reached(
     minor: int, wheel: Path, service: Loopback, program: Path, tmp_path: Path
 ) -> None:
@@ -469,6 +523,71 @@ def test_run_of_a_command_that_does_not_exist(environment: Environment, tmp_path
         done = subprocess.run([*command, name], env=clean(), stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (status, 1)
         assert name in done.stderr
+
+
+TOLD = {
+    "-I": (["{python}", "-I", "-c", "pass"], "reads no PYTHONPATH"),
+    "-E among others": (["{python}", "-sE", "-Xdev", "-c", "pass"], "reads no PYTHONPATH"),
+    "-S": (["{python}", "-W", "ignore", "-S", "-c", "pass"], "loads no site"),
+    "a script": (["{folder}/isolated"], "reads no PYTHONPATH"),
+    "env -i": (["env", "-i", "{python}", "-c", "pass"], "takes PYTHONPATH away"),
+    "no Python": (["true"], "is no Python and starts no other program"),
+    "frozen": (["{folder}/frozen"], "frozen by PyInstaller"),
+}
+REACHED = {
+    "plain": ["{python}", "-W", "ignore", "-c", "pass", "-I"],
+    "a shell": ["sh", "-c", "true"],
+    "env": ["env", "A=b", "{python}", "-c", "pass"],
+    "a console script": ["{bin}/dashscope-ws-patch", "--version"],
+}
+
+
+@pytest.fixture
+def commands(environment: Environment, tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "isolated").write_text(f"#!{environment.python} -I\n")
+    (tmp_path / "frozen").write_bytes(b"\x7fELF" + b"\0" * 5000 + b"MEI\014\013\012\013\016")
+    for name in ("isolated", "frozen"):
+        (tmp_path / name).chmod(0o755)
+    bin_folder = os.path.dirname(environment.python)
+    return {"python": environment.python, "folder": str(tmp_path), "bin": bin_folder}
+
+
+def said_by_run(environment: Environment, command: list[str], words: dict[str, str]) -> str:
+    done = subprocess.run(
+        [
+            environment.script("dashscope-ws-patch"),
+            "run",
+            "--",
+            *(w.format(**words) for w in command),
+        ],
+        env=clean(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return "\n".join(line for line in done.stderr.splitlines() if "dashscope-ws-patch run" in line)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_p18_run_tells_what_it_cannot_reach(
+    kind: str, environment: Environment, commands: dict[str, str]
+) -> None:
+    command, words = TOLD[kind]
+    assert words in said_by_run(environment, command, commands)
+
+
+@pytest.mark.parametrize("kind", REACHED)
+def test_p18_run_says_nothing_of_what_it_reaches(
+    kind: str, environment: Environment, commands: dict[str, str]
+) -> None:
+    assert said_by_run(environment, REACHED[kind], commands) == ""
+
+
+def test_p18_run_says_nothing_of_what_install_reaches(
+    environment: Environment, commands: dict[str, str]
+) -> None:
+    with installed(environment):
+        assert said_by_run(environment, TOLD["-I"][0], commands) == ""
 
 
 # install, uninstall
