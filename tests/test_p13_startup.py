@@ -186,14 +186,18 @@ def test_p11_of_two_neighbours_the_first_runs(tmp_path: Path) -> None:
 
 def test_p11_a_folder_that_stands_for_a_neighbour_is_one(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize").mkdir()
-    code = "import sitecustomize as s; print((list(s.__path__), s.__spec__.origin))"
+    code = (
+        # Debian has a module of the name, which wins.
+        "import sitecustomize as s; print((list(getattr(s, '__path__', [])), s.__spec__.origin))"
+    )
     assert printed(code, SITEDIR, tmp_path) == printed(code, tmp_path)
 
 
 def test_p11_without_a_neighbour_there_is_no_sitecustomize() -> None:
     code = (
         "import sys\nbefore = sorted(sys.modules)\ntry:\n    import sitecustomize\n"
-        "except ImportError as error:\n    print((str(error), error.name, before))"
+        "except ImportError as error:\n    print((str(error), error.name, before))\n"
+        "else:\n    print((sitecustomize.__file__, before))"  # Debian's
     )
     assert printed(code, SITEDIR) == printed(code)
 
@@ -220,6 +224,8 @@ def test_p11_errors_of_a_neighbour_are_what_they_were(error: str, tmp_path: Path
 
 def test_p9_a_neighbour_that_imports_the_sdk_gets_it_patched(tmp_path: Path) -> None:
     folder = _module(tmp_path, "import dashscope")
+    if start("pass", folder).returncode:
+        pytest.skip("this Python cannot import the SDK so early, be we there or not")  # 3.15.0
     assert start(PATCHED, SITEDIR, folder).stdout == "\nTrue\n"
 
 

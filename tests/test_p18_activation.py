@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from _environments import NEW_SDK, OLD_SDK, Environment, build_wheel, clean, python
+from _environments import NEW_SDK, OLD_SDK, ROOT, Environment, build_wheel, clean, python
 
 from dashscope_ws_patch.selftest.loopback import Loopback
 
@@ -149,7 +150,7 @@ def run(
     done = subprocess.run(
         [*way.prefix, *command],
         input=stdin,
-        env=variables(service, **way.variables, **more),
+        env={**variables(service, **way.variables), **more},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -588,6 +589,110 @@ def test_p18_run_says_nothing_of_what_install_reaches(
 ) -> None:
     with installed(environment):
         assert said_by_run(environment, TOLD["-I"][0], commands) == ""
+
+
+# README's blocks, as they stand
+
+
+def block(language: str, mark: str) -> str:
+    """The one block of README in ``language`` that has ``mark`` in it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (chosen,) = [each for each in found if mark in each]
+    return chosen
+
+
+def variable(text: str) -> dict[str, str]:
+    """What a block sets DASHSCOPE_WORKSPACE to."""
+    (value,) = re.findall(r"DASHSCOPE_WORKSPACE(?:=|: |\n +value: )\"?([\w-]+)", text)
+    return {"DASHSCOPE_WORKSPACE": value}
+
+
+def words(text: str, key: str) -> list[str]:
+    """A list of a YAML block or a Dockerfile, in the form that is JSON too."""
+    (found,) = re.findall(rf"^ *{key}:? (\[.*\])$", text, re.MULTILINE)
+    result: list[str] = json.loads(found)
+    return result
+
+
+def from_dockerfile(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("dockerfile", "install")
+    (command,) = re.findall(r"^RUN pip install dashscope-ws-patch && (.*)$", text, re.MULTILINE)
+    return ["sh", "-c", f'{command} && exec "$@"', "-", *words(text, "CMD")], variable(text)
+
+
+def from_unit(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("ini", "[Service]")
+    (command,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    return command.replace("/srv/app/.venv/bin/", "").split(), variable(text)
+
+
+def from_compose(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("yaml", "services:")
+    return words(text, "entrypoint") + words(text, "command"), variable(text)
+
+
+def from_pod(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("yaml", "kind: Pod")
+    return words(text, "command") + words(text, "args"), variable(text)
+
+
+def from_supervisor(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("ini", "[program:app]")
+    (command,) = re.findall(r"^command=(.*)$", text, re.MULTILINE)
+    return command.split(), variable(text)
+
+
+def from_shell(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("sh", "export PYTHONPATH")
+    return ["sh", "-ec", f"{text}python app.py"], {"DASHSCOPE_WORKSPACE": "llm-x1y2"}
+
+
+def from_table(program: Path) -> tuple[list[str], dict[str, str]]:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\| one command \| `(.*?)` \|", readme, re.MULTILINE)
+    return command.split(), {"DASHSCOPE_WORKSPACE": ""}
+
+
+def from_poetry(program: Path) -> tuple[list[str], dict[str, str]]:
+    command = block("sh", "poetry run").split()
+    assert command[:3] == ["poetry", "run", "--"]
+    return command[3:], {"DASHSCOPE_WORKSPACE": ""}
+
+
+def from_first_lines(program: Path) -> tuple[list[str], dict[str, str]]:
+    shell, python = block("sh", "export DASHSCOPE_WORKSPACE"), block("python", "# once, anywhere")
+    (program / "app.py").write_text(f"{python}{CALL}")
+    exported = shell.replace("pip install dashscope-ws-patch\n", "")
+    return ["sh", "-ec", f"{exported}python app.py"], {"DASHSCOPE_WORKSPACE": ""}
+
+
+FROM_README = [
+    from_dockerfile,
+    from_unit,
+    from_compose,
+    from_pod,
+    from_supervisor,
+    from_shell,
+    from_table,
+    from_poetry,
+    from_first_lines,
+]
+
+
+@pytest.mark.parametrize("read", FROM_README, ids=lambda read: read.__name__)
+def test_p18_what_readme_shows_works(
+    read: Callable[[Path], tuple[list[str], dict[str, str]]],
+    environment: Environment,
+    service: Loopback,
+    program: Path,
+) -> None:
+    (program / "app.py").write_text(CALL)
+    command, more = read(program)
+    path = f"{os.path.dirname(environment.python)}{os.pathsep}{os.environ['PATH']}"
+    found = run(service, Way(), *command, cwd=program, **{**more, "PATH": path})
+    shim(environment, "uninstall")
+    assert found == [["llm-x1y2"]]
 
 
 # install, uninstall

@@ -75,7 +75,7 @@ exec(compile(text(), path, 'exec'), {'__name__': 'sitecustomize', '__file__': pa
 SEEN = """
 import sys
 s = sys.modules.get("sitecustomize")
-module = s and (s.__doc__, sorted(vars(s)), s.here)
+module = s and (s.__doc__, sorted(vars(s)), getattr(s, "here", None))
 ours = [f for f in sys.meta_path if hasattr(f, "dashscope_ws_patch")]
 finders = [getattr(f, "__name__", type(f).__name__) for f in sys.meta_path if f not in ours]
 print(ascii((module, sorted(sys.modules), sys.path, finders, len(ours))))
@@ -100,7 +100,9 @@ def interpreter(minor: int) -> str:
     return found
 
 
-def tool(folder: Path, chain: str) -> str:
+def tool(folder: Path, chain: str, minor: int = sys.version_info[1]) -> str:
+    if "load_module(" in chain and minor >= 15:
+        pytest.skip("CPython 3.15 has no load_module")
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(TOOL.format(chain=chain), encoding="utf-8")
     return str(folder)
@@ -143,7 +145,7 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_p18_a_tool_that_runs_it_finds_all_as_it_would_be(
     minor: int, chain: str, nothing: str, tmp_path: Path
 ) -> None:
-    base, folder = interpreter(minor), tool(tmp_path / "tool", CHAINS[chain])
+    base, folder = interpreter(minor), tool(tmp_path / "tool", CHAINS[chain], minor)
     native, _none = seen(folder, base=base, NEXT=nothing)
     assert seen(folder, base=base, NEXT=STARTUP) == (native, 1)
     assert seen(folder, base=base, NEXT=STARTUP, DASHSCOPE_WS_PATCH="0") == (native, 0)
