@@ -312,7 +312,7 @@ from dashscope_ws_patch._activation import report
 ours = [str(w.message) for w in caught if "dashscope_ws_patch" in str(w.message)]
 assert len(ours) == 1, ours
 assert {where!r} in ours[0], ours
-failed = [(seam.attribute, reason) for seam, state, reason in report() if state == "failed"]
+failed = [(seam.attributes, reason) for seam, state, reason in report() if state == "failed"]
 assert len(failed) >= 1 and any({where!r} in attribute for attribute, _ in failed), failed
 applied = [seam for seam, state, _ in report() if state == "applied"]
 assert applied
