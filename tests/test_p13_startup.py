@@ -93,6 +93,21 @@ def test_p13_what_is_found_is_as_it_was() -> None:
     assert printed(code, SITEDIR) == printed(code)
 
 
+@pytest.mark.parametrize("statement", ["import dashscope", "import dashscope.assistants as x"])
+def test_p11_what_the_sdk_warns_of_while_imported_points_where_it_did(statement: str) -> None:
+    """The Assistants of 2.x do; a warning is shown, or not, for the place that it points to."""
+    code = (
+        "import warnings\nwith warnings.catch_warnings(record=True) as all:\n"
+        f"    warnings.simplefilter('always')\n    {statement}\n"
+        "print(sorted({(w.filename, w.lineno) for w in all if 'Assistants' in str(w.message)}))"
+    )
+    native = printed(code)
+    assert printed(code, SITEDIR) == native
+    assert printed(f"import dashscope_ws_patch\n{code}") == [
+        (file, line + (file == "<string>")) for file, line in native
+    ]
+
+
 def test_p13_the_finders_stand_as_they_stood() -> None:
     assert printed(FINDERS, SITEDIR) == ["finder", *printed(FINDERS)]
     woken = f"import dashscope; {FINDERS}"

@@ -119,7 +119,7 @@ else:
         found = ("bare", [repr(error)])
     else:
         if [row for row in rows if row[1] == a.APPLIED]:
-            found = ("patched", [f"{seam.module}.{seam.attribute} is not patched ({why})"
+            found = ("patched", [f"{seam.module}.{seam.attributes} is not patched ({why})"
                      for seam, state, why in rows if state == a.FAILED])
         else:
             found = ("bare", [f"no row of the table fits {getattr(dashscope, '__file__', '')}"])

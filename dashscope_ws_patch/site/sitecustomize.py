@@ -47,6 +47,9 @@ def _dashscope_ws_patch() -> None:
                 load_package()
                 loader.exec_module(module)
 
+        # Warnings count the frames of the import system for nothing, as those of no other file.
+        code = Loader.exec_module.__code__.replace(co_filename=f"{file} (importlib._bootstrap)")
+        Loader.exec_module.__code__ = code
         return Loader()
 
     def load_package() -> None:
