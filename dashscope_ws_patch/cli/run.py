@@ -75,6 +75,9 @@ _FROZEN = {
     b"cx_Freeze": "cx_Freeze",
 }
 
+#: Tools that put a sitecustomize of their own first, which runs no other.
+_FIRST = ("opentelemetry-instrument", "elasticapm-run")
+
 
 def _unreached(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
     """Why ``command`` will not be reached, as far as its words and its file show; else None."""
@@ -104,6 +107,11 @@ def _unreached(command: Sequence[str], environment: Mapping[str, str]) -> str | 
     with open(program, "rb") as file:
         if file.read(2) == b"#!":
             line = file.readline(256).decode(errors="replace").split()
+            if name in _FIRST and line and not waiting([line[0], "-E"], environment):
+                return (
+                    f"{name} puts a sitecustomize first that runs no other: say "
+                    f"`{name} dashscope-ws-patch run -- ...`, in this order"
+                )
             return _unreached([*line, program, *rest], environment) if line else None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             for mark, tool in _FROZEN.items():
