@@ -22,7 +22,7 @@ dashscope.Generation.call(model="qwen-turbo", prompt="hello", api_key="sk-loopba
 ORDERS = {
     "before": "lazy import dashscope\nimport dashscope_ws_patch\n",
     "after": "import dashscope_ws_patch\nlazy import dashscope\n",
-    "ours lazy too": "lazy import dashscope_ws_patch as ours\nlazy import dashscope\nours.patch()\n",
+    "ours lazy too": "lazy import dashscope_ws_patch as o\nlazy import dashscope\no.patch()\n",
 }
 
 
