@@ -13,7 +13,9 @@ from typing import NoReturn
 
 from .. import __version__
 from .._workspace import WorkspaceError
-from . import install as _install
+from .install import Refusal, install, uninstall
+from .run import SITEDIR, run
+from .status import status
 
 PROGRAM = "dashscope-ws-patch"
 
@@ -57,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (module.add_arguments if module else _add_arguments)(parser)
     namespace = parser.parse_args(rest)
     try:
-        status: int = module.main(namespace) if module else _perform(name, namespace)
-    except (_install.Refusal, WorkspaceError) as error:
+        code: int = module.main(namespace) if module else _perform(name, namespace)
+    except (Refusal, WorkspaceError) as error:
         parser.error(str(error))
-    return status
+    return code
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +83,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _perform(name: str, namespace: argparse.Namespace) -> int:
     if name == "run":
         command: list[str] = namespace.command
-        return _install.run(command[command[0] == "--" :], namespace.workspace)
+        return run(command[command[0] == "--" :], namespace.workspace)
     if name == "status":
-        status = _install.status()
-        print(json.dumps(status.__dict__) if namespace.json else status)
-        return 0 if status.active else 1
+        found = status()
+        print(json.dumps(found.__dict__) if namespace.json else found)
+        return 0 if found.active and not found.wrong else 1
     if name == "sitedir":
-        print(_install.SITEDIR)
+        print(SITEDIR)
     else:
-        change = _install.install if name == "install" else _install.uninstall
+        change = install if name == "install" else uninstall
         print("\n".join(change(system=namespace.system)))
     return 0
