@@ -86,6 +86,7 @@ def decide(
         elif whose:  # rule 5
             return None
         else:  # rules 6 and 7
+            _workspace.require_scope()
             workspace = _workspace.settled(found) if found else None
             source = "client"
             if workspace is None:
