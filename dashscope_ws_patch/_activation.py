@@ -188,9 +188,11 @@ class _WatchedSpec(ModuleSpec):
 
 def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -> str:
     targets = list(_targets(seam, module, rows))
+    made: dict[int, Any] = {}  # one function may stand under two names
     for owner, name in targets:
         original = vars(owner)[name]
-        replacement = seam.adapter(original)
+        replacement = made.get(id(original)) or seam.adapter(original)
+        made[id(original)] = replacement
         if replacement is original:
             continue
         setattr(owner, name, replacement)
@@ -223,10 +225,9 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 (owner, key)
                 for owner in owners
                 for key, value in vars(owner).items()
-                if _is_public_method(key, value)
-                and f"{owner.__name__}.{key}" not in of_its_own
+                if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
             ]
-        elif not found:
+        if not found and "*" not in path:
             _missing(seam, path, name)
         yield from found
 

@@ -7,7 +7,6 @@ is put into its place. Which workspace a request carries is asked of ``_decision
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
 import sys
 import types
@@ -51,19 +50,15 @@ def method(make: _Make) -> Adapter:
     def adapter(original: Any) -> Any:
         if isinstance(original, (classmethod, staticmethod)):
             return type(original)(adapter(original.__func__))
-        replacement = functools.update_wrapper(make(original), original)
-        lazy = original.__code__.co_flags & _LAZY
-        return _Disguised(original, replacement) if lazy else replacement
+        replacement = make(original)
+        return original if replacement is original else _Disguised(original, replacement)
 
     return adapter
 
 
-_LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-
-
 class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A function that runs at the call and passes for the coroutine or generator function that it
-    wraps, up to its code; bound to an object it is a method like any other."""
+    """A function that passes for the one in whose place it stands, coroutine function or not, up to
+    its code and defaults; bound to an object it is a method like any other."""
 
     def __init__(self, original: Any, replacement: Any) -> None:
         super().__init__(original)

@@ -281,21 +281,26 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
     kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool))
     own = kept.config.base_url if _pools.of(pool) else None
     url = base or own or str(getattr(pool, "base_url", ""))
+    # What the pool sends of itself; what one of the calling code's own does is named by it.
+    header = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
+    if not own:
+        named = named or header
     if named or "://" in path:
         return transport, (url, named or None, "named", kwargs.get("json"))
-    found = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
+    # What was told, and is in the header of no pool of the SDK's, is not sent natively.
+    found = None if kept.call.workspace and not (base or own) else kept.config.workspace
     decision = _decided(kept, url, found, default=bool(base or own))
     if decision is None:
-        return transport, (url, found, "client", kwargs.get("json"))
+        return transport, (url, header, "client", kwargs.get("json"))
     target, workspace, source = decision
     if target != url:
         kwargs["base_url"] = target
     if headers:
         kwargs["headers"] = without_workspace(headers)  # a blank one
-    if workspace is None:
-        transport = _Unnamed(transport)
-    elif workspace != found:
+    if workspace is not None and workspace != header:
         kwargs["workspace"] = workspace
+    elif workspace is None and header:
+        transport = _Unnamed(transport)
     return transport, (target, workspace, source, kwargs.get("json"))
 
 
@@ -365,12 +370,14 @@ def session(function: Any) -> Any:
 _regions: Memory[str] = Memory()
 
 
-def _handshake(kwargs: dict[str, Any], call: Call | None = None) -> tuple[dict[str, Any], Sent]:
+def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
     """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
-    found, told = kwargs.get("workspace"), call or _call_here()
+    found, told = kwargs.get("workspace"), _call_here()
     url = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
     if told is NO_CALL:  # the calling code builds it, not a client
         told = _SOCKET.named((), kwargs)
+    if told.workspace and not found and workspace_in_headers(kwargs.get("headers")):
+        return kwargs, (url or "", told.workspace, "named", None)
     decision = decide(url or "", found, pointed=not told.by_url, call=told)
     if decision is None:
         return kwargs, (url or "", found, None, None)
@@ -383,9 +390,7 @@ def _handshake(kwargs: dict[str, Any], call: Call | None = None) -> tuple[dict[s
     return changed, (target, workspace, source, None)
 
 
-def _socket_names(
-    *, workspace: Any = None, headers: Any = None, url: Any = None
-) -> None: ...
+def _socket_names(*, workspace: Any = None, headers: Any = None, url: Any = None) -> None: ...
 
 
 _SOCKET = Parameters(_socket_names, "url")
@@ -622,9 +627,9 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
     url, extra = transport._absolute_url(path), kwargs.get("extra_headers")
     named = workspace_in_headers(extra)
     elsewhere = urlsplit(url).netloc != urlsplit(transport.base_url).netloc
-    if elsewhere or named:
-        return path, (url, named, "named", kwargs.get("json"))
     kept, here = _studio_of(transport), _call_here()
+    if elsewhere or named or (kept.call.workspace and workspace_in_host(url)):
+        return path, (url, named, "named", kwargs.get("json"))
     told = kept.call._replace(born=here.born) if here.born else kept.call
     decision = decide(url, kept.found, pointed=not kept.built, call=told)
     if decision is None or decision[1] is None:

@@ -72,7 +72,7 @@ def decide(
     label = workspace_in_host(url)
     call = call or _call_here()
     if call.workspace:  # rules 1 and 2
-        if call.by_url and label == call.workspace:
+        if call.workspace == (label if call.by_url else found):
             return None
         workspace: str | None = call.workspace
         source: str | None = "named"

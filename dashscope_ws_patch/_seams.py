@@ -48,11 +48,35 @@ _MCP = "dashscope.acli.platforms.bailian.mcp"
 SEAMS = (
     # What sends. Request objects, HTTP and websocket:
     Seam(_ENTITIES + "http_request", "HttpRequest.call", adapt.send, "1.0.0", covers="HttpRequest"),
-    Seam(_ENTITIES + "http_request", "HttpRequest.aio_call", adapt.send, "1.20.14", covers="HttpRequest"),
+    Seam(
+        _ENTITIES + "http_request",
+        "HttpRequest.aio_call",
+        adapt.send,
+        "1.20.14",
+        covers="HttpRequest",
+    ),
     Seam(_ENTITIES + "sync_http_request", "HttpRequest.call", adapt.send, "1.0.4", "1.4.0"),
-    Seam(_ENTITIES + "aiohttp_request", "AioHttpRequest.call", adapt.send, "1.0.0", covers="AioHttpRequest"),
-    Seam(_ENTITIES + "aiohttp_request", "AioHttpRequest.aio_call", adapt.send, "1.4.0", covers="AioHttpRequest"),
-    Seam(_ENTITIES + "websocket_request", "WebSocketRequest.call", adapt.send, "1.0.0", covers="WebSocketRequest"),
+    Seam(
+        _ENTITIES + "aiohttp_request",
+        "AioHttpRequest.call",
+        adapt.send,
+        "1.0.0",
+        covers="AioHttpRequest",
+    ),
+    Seam(
+        _ENTITIES + "aiohttp_request",
+        "AioHttpRequest.aio_call",
+        adapt.send,
+        "1.4.0",
+        covers="AioHttpRequest",
+    ),
+    Seam(
+        _ENTITIES + "websocket_request",
+        "WebSocketRequest.call",
+        adapt.send,
+        "1.0.0",
+        covers="WebSocketRequest",
+    ),
     Seam(_ENTITIES + "websocket_request", "WebSocketRequest.aio_call", adapt.send, "1.4.0"),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
     Seam(_BASE, "requests", adapt.library, "1.0.0", covers="requests"),
@@ -79,9 +103,7 @@ SEAMS = (
     Seam(_MCP, "httpx", adapt.library_to(_MCP, "BAILIAN_MCP_BASE"), "1.27.0", covers="httpx"),
     # Hosts and message bodies that name the workspace.
     Seam("dashscope.common.env", "resolve_base_url", adapt.host, "1.27.5"),
-    Seam(
-        _DIALOG, "MultiModalDialog._send_start_request", adapt.body("workspace_id"), "1.23.5"
-    ),
+    Seam(_DIALOG, "MultiModalDialog._send_start_request", adapt.body("workspace_id"), "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime._send_start_request", adapt.body("_workspace"), "1.24.4"),
     # Threads that send, and in which the SDK calls back.
     Seam(_RECOGNITION, "Recognition._Recognition__receive_worker", adapt.worker, "1.4.0"),
@@ -135,7 +157,16 @@ SEAMS = (
     # A finalizer that talks to the service.
     Seam(_DIALOG, "MultiModalDialog.__del__", adapt.finalize, "1.23.5"),
     # Calls that make more than one request, or make it later.
-    Seam(_BASE, "*.*", adapt.call, "1.0.0"),
+    Seam(
+        _BASE,
+        "BaseApi.* BaseAsyncApi.* CancelMixin.* CreateMixin.* DeleteMixin.* FileUploadMixin.* "
+        "GetMixin.* ListMixin.* StreamEventMixin.* UpdateMixin.*",
+        adapt.call,
+        "1.0.0",
+    ),
+    Seam(_BASE, "BaseAioApi.* GetStatusMixin.* LogMixin.* PutMixin.*", adapt.call, "1.4.0"),
+    Seam(_BASE, "ListObjectMixin.*", adapt.call, "1.17.0"),
+    Seam(_BASE, "BaseAsyncAioApi.*", adapt.call, "1.24.3"),
     Seam(_AIGC + "generation", "AioGeneration.*", adapt.call, "1.19.0"),
     Seam(_AIGC + "chat_completion", "Completions.* AioGeneration.*", adapt.call, "1.22.1"),
     Seam(_AIGC + "multimodal_conversation", "*.*", adapt.call, "1.8.0"),
@@ -172,9 +203,7 @@ SEAMS = (
     Seam("dashscope.threads.runs.runs", "Runs.*", adapt.call, "1.17.0"),
     # The 2.x clients,
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),
-    Seam(
-        _V2 + "client", "Client.with_options AsyncClient.with_options", clients.derived, "2.0.1"
-    ),
+    Seam(_V2 + "client", "Client.with_options AsyncClient.with_options", clients.derived, "2.0.1"),
     Seam(_V2 + "client", "Client.transport AsyncClient.transport", clients.known, "2.0.1"),
     Seam(_V2 + "client", "Client.agentstudio AsyncClient.agentstudio", clients.mount, "2.0.1"),
     Seam(_V2 + "client", "Client.ws_connection", clients.connection, "2.0.1"),
@@ -192,7 +221,10 @@ SEAMS = (
     Seam(_V2 + "resources._oss", "_effective", clients.effective, "2.0.1"),
     Seam(_V2 + "transport.ws", "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
     Seam(
-        _V2 + "transport.ws_connection", "WsConnection.__init__", clients.socket, "2.0.1",
+        _V2 + "transport.ws_connection",
+        "WsConnection.__init__",
+        clients.socket,
+        "2.0.1",
         covers="WsConnection",
     ),
     Seam(_V2 + "transport.ws_connection", "WsConnection.open_task", clients.open_task, "2.0.1"),
@@ -215,9 +247,7 @@ SEAMS = (
         for package in ("", "audio.", "chat.", "multimodal.")
     ),
     # and what reads of a refusal.
-    Seam(
-        _V2 + "transport.sse", "Stream.__iter__ AsyncStream._iterate", clients.reading, "2.0.1"
-    ),
+    Seam(_V2 + "transport.sse", "Stream.__iter__ AsyncStream._iterate", clients.reading, "2.0.1"),
     Seam(
         _V2 + "resources.apps",
         "AppCompletions._events AsyncAppCompletions._events",
@@ -227,9 +257,7 @@ SEAMS = (
     Seam(_V2 + "resources.audio.http_tts", "HttpTts._events", clients.reading, "2.0.1"),
     Seam(_V2 + "transport.ws", "WsSession.run_task", clients.task, "2.0.1"),
     Seam(_V2 + "transport.ws_connection", "WsTask.run_task", clients.task, "2.0.1"),
-    Seam(
-        _V2 + "resources.audio.realtime", "RealtimeSession.recv_event", clients.task, "2.0.1"
-    ),
+    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.recv_event", clients.task, "2.0.1"),
     # agentstudio.
     Seam(_STUDIO + "client", "Client.__init__ AsyncClient.__init__", clients.studio, "1.26.2"),
     Seam(_STUDIO + "client", "_resolve_base_url", clients.studio_url, "1.26.2"),

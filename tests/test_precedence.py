@@ -255,13 +255,14 @@ def test_rule_5_no_workspace_here_leaves_the_pointed_host(loopback: Loopback) ->
     assert reached(loopback.drain()) == [(POINTED_HOST, "")]
 
 
-def test_rule_5_module_level_url_passed_on_by_the_program(loopback: Loopback) -> None:
-    """``base_address=dashscope.base_http_api_url`` names nothing that was not there before."""
+def test_rule_1_module_level_url_given_for_the_call(loopback: Loopback) -> None:
+    """``base_address=dashscope.base_http_api_url``, the very string, names it for the call."""
     import dashscope
 
     with pointed(POINTED_HOST), use_workspace(AMBIENT):
         _find(GENERATION).call("m", "hi", base_address=dashscope.base_http_api_url)
-    assert reached(loopback.drain()) == [(POINTED_HOST.replace(POINTED, AMBIENT), AMBIENT)]
+        _find("dashscope.files:Files").list(base_address=dashscope.base_http_api_url)
+    assert reached(loopback.drain()) == [(POINTED_HOST, "")] * 2
 
 
 # What the SDK reads from the environment when it is imported

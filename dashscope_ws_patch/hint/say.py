@@ -84,5 +84,3 @@ def _shown(value: str | None) -> str:
     if re.search(_KEY, value):
         return "'sk-...' (an API key?)"
     return repr(value if len(value) <= 80 else value[:80] + "...")
-
-
