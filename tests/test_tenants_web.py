@@ -97,6 +97,8 @@ def test_p16_no_tenant_is_crossed(server: str, app: str) -> None:
     with Loopback() as service:
         for address in _served(server, app, service):
             for path, requests in PATHS[app].items():
+                if (server, path) == ("gunicorn-gevent", "plain"):
+                    continue  # Django runs no async views among greenlets
                 with concurrent.futures.ThreadPoolExecutor(3 * TIMES) as clients:
                     list(clients.map(functools.partial(_get, address, path), TENANTS * TIMES))
                 found: Counter[tuple[str, str]] = Counter()
