@@ -12,15 +12,22 @@ from conftest import Recorder
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has
 
 REQUIRE = {"DASHSCOPE_WS_PATCH_REQUIRE_SCOPE": "1"}
 
 
 @pytest.mark.parametrize("variables", [{}, {"DASHSCOPE_WORKSPACE": AMBIENT}], ids=["none", "set"])
 def test_p19_nothing_is_sent_without_a_scope(
-    surface: Surface, variables: dict[str, str], loopback: Loopback
+    surface: Surface,
+    variables: dict[str, str],
+    loopback: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A method of this class moves it to another path for a request, and back unless that raises.
+    for name in ("dashscope:FineTunes", "dashscope.finetune.finetunes:FineTunes"):
+        if _has(name):
+            monkeypatch.setattr(_find(name), "SUB_PATH", _find(name).SUB_PATH)
     sent = record(loopback, surface, Setting(environment={**REQUIRE, **variables}))
     assert [one.request.path for one in sent if not one.request.foreign] == []
 
@@ -41,8 +48,9 @@ def test_p19_what_names_its_workspace_is_as_ever(
     if not all(one.naming for one in recorded(surface, "named")):
         pytest.skip("a call of this surface cannot name a workspace")
     sent = record(loopback, surface, Setting(named=NAMED, environment=REQUIRE))
-    expected = [comparable(one.request) for one in recorded(surface, "named")]
-    assert [comparable(one.request) for one in sent] == expected
+    # Which of them, and not how often: the pool of connections opens them from a thread.
+    expected = {repr(comparable(one.request)) for one in recorded(surface, "named")}
+    assert {repr(comparable(one.request)) for one in sent} == expected != set()
 
 
 def _refused(call: Any) -> str:
