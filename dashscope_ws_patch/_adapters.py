@@ -571,7 +571,8 @@ class _Worker(_Disguised):
         bound = self.__wrapped__.__get__(instance, owner)
         if instance is None:
             return bound
-        ambient()  # what is malformed is told here, and not in the thread
+        if not _told(instance).workspace:
+            ambient()  # what is malformed is told here, and not in the thread
         return in_scope(bound, (_workspace.scope, _scope_here()), (current, NO_CALL))
 
 
