@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashscope_ws_patch.cli import explain as _explain
 from dashscope_ws_patch.hint import refusals as _denied
 from dashscope_ws_patch.hint.refusals import REFUSALS, Refusal
 
@@ -38,8 +39,8 @@ def refusal(request: pytest.FixtureRequest) -> Refusal:
 
 def explain(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    _denied.add_arguments(parser)
-    return _denied.main(parser.parse_args(arguments))
+    _explain.add_arguments(parser)
+    return _explain.main(parser.parse_args(arguments))
 
 
 def written(refusal: Refusal, spelling: str) -> str:
@@ -262,12 +263,12 @@ def test_repeats_nothing_of_what_is_pasted(
 def test_the_readme_says_what_the_table_says(lang: str) -> None:
     text = README.read_text("utf-8")
     begin, end = f"<!-- explain:{lang} -->", f"<!-- /explain:{lang} -->"
-    assert text.split(begin)[1].split(end)[0].strip() == _denied.readme_rows(lang)
+    assert text.split(begin)[1].split(end)[0].strip() == _explain.readme_rows(lang)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_readme_rows_are_a_table(lang: str) -> None:
-    table, _, note = _denied.readme_rows(lang).partition("\n\n")
+    table, _, note = _explain.readme_rows(lang).partition("\n\n")
     rows = table.splitlines()
     assert len(rows) == 2 + len(REFUSALS)
     assert all(re.fullmatch(r"\|( [^|]+ \|){3}", row) for row in rows)

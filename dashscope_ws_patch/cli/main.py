@@ -29,7 +29,7 @@ COMMANDS = {
 }
 
 #: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
-MODULES = {"doctor": "..selftest.doctor", "explain": "..hint.refusals"}
+MODULES = {"doctor": "..selftest.doctor", "explain": ".explain"}
 
 
 class _Parser(argparse.ArgumentParser):
