@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashscope_ws_patch.cli import explain as _explain
-from dashscope_ws_patch.hint import refusals as _denied
+from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, PAGE, SIBLINGS, VAGUE, Neighbour
+from dashscope_ws_patch.hint.neighbours import known as codes_in
 from dashscope_ws_patch.hint.refusals import REFUSALS, Refusal
 
 README = Path(__file__).parents[1] / "README.md"
@@ -213,10 +214,9 @@ def test_the_command_writes_to_a_terminal_that_has_no_chinese(refusal: Refusal) 
 @pytest.mark.parametrize(
     "text",
     [
-        "InvalidApiKey",
-        "AccessDenied",
-        "access_denied",
+        "Flow.NotPublished",
         "botocore: com.amazonaws.bedrock.model.AccessDeniedException",
+        "botocore.errorfactory.ThrottlingException: Rate exceeded",
         "Endpoint.AccessDenied",
         "200 OK",
     ],
@@ -229,7 +229,8 @@ def test_an_unknown_code_is_one_line_and_status_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert all(refusal.code in err for refusal in REFUSALS)
+    assert all(entry.code in err for entry in (*REFUSALS, *NEIGHBOURS))
+    assert PAGE.to(lang) in err
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
@@ -256,7 +257,59 @@ def test_repeats_nothing_of_what_is_pasted(
         patch.setattr(sys, "stderr", err)
         explain("--lang", lang, "--", text)
     assert secret not in out.getvalue() + err.getvalue()
-    assert (err.getvalue() == "") == bool(_denied.recognise(text))
+    assert (err.getvalue() == "") == bool(codes_in(text))
+
+
+@pytest.fixture(params=(*NEIGHBOURS, *SIBLINGS), ids=lambda neighbour: neighbour.code)
+def neighbour(request: pytest.FixtureRequest) -> Neighbour:
+    found: Neighbour = request.param
+    return found
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("spelling", ["as is", "lower case", "snake case", "joined"])
+def test_p17_explains_a_neighbour_and_what_a_workspace_has_to_do_with_it(
+    neighbour: Neighbour, spelling: str, lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = re.findall("[A-Z]+[a-z]*", neighbour.code)
+    code = {
+        "as is": neighbour.code,
+        "lower case": neighbour.code.lower(),
+        "snake case": "_".join(words).lower(),
+        "joined": "".join(words),
+    }[spelling]
+    assert explain("--lang", lang, f"Error code: {code} - refused") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{neighbour.code} (HTTP {neighbour.status}, ")
+    assert all(
+        text.to(lang) in said for text in (neighbour.meaning, neighbour.advice, neighbour.bearing)
+    )
+    assert ("DASHSCOPE_WORKSPACE=" in said) == neighbour.by_workspace
+
+
+def test_p17_explains_a_neighbour_by_its_message_alone(
+    neighbour: Neighbour, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"code": neighbour.code, "message": neighbour.message, "request_id": "r-1"}
+    for text in (f"[API Error: {neighbour.message}]", json.dumps(body)):
+        assert explain(text) == 0
+        assert neighbour.code in capsys.readouterr().out
+
+
+def test_p17_the_more_exact_code_tells(refusal: Refusal) -> None:
+    assert codes_in("AccessDenied: Access denied.") == [VAGUE]
+    assert codes_in(f"access_denied: {refusal.message}") == [refusal]
+
+
+def test_p17_explains_without_a_standard_input() -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m dashscope_ws_patch explain <&-"],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from .._workspace import WorkspaceError
 from . import install as _install
+from ._console import any_console
 
 PROGRAM = "dashscope-ws-patch"
 
@@ -33,12 +35,27 @@ MODULES = {"doctor": "..selftest.doctor", "explain": ".explain"}
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Where an argument is missing too, argparse would not speak of an option that is unknown.
+        for given in sys.argv[1:] if args is None else args:
+            if not given.startswith("-") or given in ("-", "--"):
+                break
+            short = not given.startswith("--") and given[:2] in self._option_string_actions
+            if given.partition("=")[0] not in self._option_string_actions and not short:
+                self.error(f"unknown option: {given.partition('=')[0]}")
+        return super().parse_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); return the exit status."""
+    with any_console():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _Parser(
         prog=PROGRAM,
         allow_abbrev=False,
