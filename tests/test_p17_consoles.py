@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,8 +16,9 @@ COMMANDS = [
     ["explain", "Nothing.Known"],
     ["status"],
     ["--help"],
-    ["check", "--lang", "zh"],
 ]
+#: Starts interpreters of its own: not tried with each encoding.
+CHECK = ["check", "--lang", "zh"]
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -45,6 +47,13 @@ def test_p17_prints_on_any_console(arguments: list[str], encoding: str, locale: 
     assert text.strip() and "Traceback" not in text
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+def test_p17_check_prints_on_any_console(encoding: str) -> None:
+    said = command(*CHECK, PYTHONIOENCODING=encoding)
+    assert said.returncode == 1
+    assert "Traceback" not in (said.stdout + said.stderr).decode(encoding)
+
+
 def test_p17_says_it_in_the_language_that_the_console_can_show() -> None:
     for encoding, word in (("gbk", "含义"), ("cp1252", "meaning")):
         said = command(
@@ -53,7 +62,7 @@ def test_p17_says_it_in_the_language_that_the_console_can_show() -> None:
         assert word in said
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("arguments", [*COMMANDS, CHECK], ids=" ".join)
 def test_p17_a_pipe_that_closes_ends_it_quietly(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -72,8 +81,14 @@ def test_p17_a_pipe_that_closes_ends_it_quietly(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="closes streams with the syntax of a shell")
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments, closed",
+    [
+        *itertools.product(COMMANDS, ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]),
+        (CHECK, "<&- >&- 2>&-"),
+    ],
+    ids=str,
+)
 def test_p17_streams_may_be_closed(arguments: list[str], closed: str) -> None:
     line = " ".join([sys.executable, "-m", "dashscope_ws_patch", *arguments, closed])
     ran = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, check=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ PROGRAM = "dashscope-ws-patch"
 #: The subcommands and what each does, in the order of the help.
 COMMANDS = {
     "doctor": "drive every surface of the SDK against a local service, and show the header",
+    "check": "ask the service with your key: is it the key, the workspace, or the model?",
     "explain": "say what an error of the service means and what to do about it",
     "run": "run a command with each Python process below it activated",
     "sitedir": "print the folder that activates each Python that has it on PYTHONPATH",
@@ -31,7 +33,7 @@ COMMANDS = {
 }
 
 #: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
-MODULES = {"doctor": "..selftest.doctor", "explain": ".explain"}
+MODULES = {"check": ".check", "doctor": "..selftest.doctor", "explain": ".explain"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,6 +48,8 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
+        # An argument that is quoted may be a key in the wrong place.
+        message = re.sub(r"(?i)\bsk-[\w-]{8,}", "sk-...", message)
         self.exit(2, f"{self.prog}: {message}\n")
 
 
