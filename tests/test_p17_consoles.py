@@ -62,7 +62,7 @@ def test_p17_says_it_in_the_language_that_the_console_can_show() -> None:
         assert word in said
 
 
-@pytest.mark.parametrize("arguments", [*COMMANDS, CHECK], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*COMMANDS, CHECK, ["doctor"]], ids=" ".join)
 def test_p17_a_pipe_that_closes_ends_it_quietly(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
