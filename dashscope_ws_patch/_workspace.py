@@ -65,6 +65,9 @@ class Scope:
 
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
 
+#: Whether the shim is in force: objects that it made live on after unpatch().
+in_force = False
+
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
 

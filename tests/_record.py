@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from unittest import mock
 
 from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
 
@@ -167,3 +168,21 @@ def comparable(request: Request) -> dict[str, Any]:
         # How much sound a session still gets to send before it is stopped differs too.
         "messages": [_RANDOM.sub("*", text) for text in request.messages if isinstance(text, str)],
     }
+
+
+def without_header(request: dict[str, Any]) -> dict[str, Any]:
+    """A request but for its workspace header."""
+    others = [pair for pair in request["headers"] if pair[0].lower() != "x-dashscope-workspace"]
+    return {**request, "headers": others}
+
+
+def names_workspace(request: dict[str, Any]) -> bool:
+    return request != without_header(request)
+
+
+def voices(request: Request) -> set[str]:
+    """The workspaces that header, host and messages name."""
+    named = {*request.workspaces, workspace_in_host(f"https://{request.host}")}
+    bodies = [request.body.decode("latin-1"), *map(str, request.messages)]
+    named |= {name for name in (AMBIENT, NAMED, POINTED) for body in bodies if name in body}
+    return {name for name in named if name}

@@ -16,9 +16,9 @@ from typing import Any, Callable
 
 import pytest
 from _record import environment
+from _sdk import GENERATION, need, seen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_precedence import GENERATION, need, seen
 
 from dashscope_ws_patch import (
     WorkspaceError,

@@ -415,7 +415,7 @@ def _seams() -> list[dict[str, str]]:
     for seam, state, reason in _activation.report():
         state = "absent" if state == _activation.WAITING else state
         seams.append(
-            {"module": seam.module, "attribute": seam.attribute, "state": state, "reason": reason}
+            {"module": seam.module, "attribute": seam.attributes, "state": state, "reason": reason}
         )
     return seams
 

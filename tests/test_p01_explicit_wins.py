@@ -1,11 +1,10 @@
-"""P1: what the calling code names wins, in whatever way it names it (see also test_surfaces)."""
+"""P1: what the calling code names wins, in whatever way it names it."""
 
 from __future__ import annotations
 
 import pytest
-from _record import NAMED, SETTINGS, comparable, record
-from conftest import Native
-from test_surfaces import names_workspace
+from _record import NAMED, SETTINGS, comparable, names_workspace, record
+from conftest import Native, Recorder
 
 from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback
@@ -15,6 +14,16 @@ AMBIENTS = {
     "scope": SETTINGS["scope"],
     "no workspace here": SETTINGS["no workspace here"],
 }
+
+
+def test_p1_explicit_argument_wins(surface: Surface, recorded: Recorder, native: Native) -> None:
+    """A request that natively names a workspace is the same, byte for byte."""
+    sent = [comparable(one.request) for one in recorded(surface, "named in a scope")]
+    before = native["named"][surface.name]
+    assert len(sent) == len(before)
+    for request, natively in zip(sent, before):
+        if names_workspace(natively):
+            assert request == natively
 
 
 @pytest.mark.parametrize("ambient", AMBIENTS)

@@ -1,19 +1,32 @@
-"""P4: what leaves for elsewhere carries no header (see also test_surfaces)."""
+"""P4: what leaves for elsewhere carries no header."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from _record import AMBIENT
+from _sdk import AIO_GENERATION, GENERATION, need
 from aiohttp import web
+from conftest import Recorder
 from hosts import server_context, trusting
-from test_precedence import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
 
+SCOPED = ("scope", "named in a scope", "pointed, scope")
 ELSEWHERE = "elsewhere.example.com"
+
+
+@pytest.mark.parametrize("setting", ["environment", *SCOPED])
+def test_p4_foreign_hosts_never_see_the_header(
+    surface: Surface, setting: str, recorded: Recorder
+) -> None:
+    foreign = [one.request for one in recorded(surface, setting) if one.request.foreign]
+    assert [request.workspaces for request in foreign] == [[]] * len(foreign)
+    for request in foreign:
+        assert AMBIENT not in request.path and AMBIENT.encode() not in request.body
 
 
 class Redirecting(Loopback):
