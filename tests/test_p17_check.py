@@ -28,7 +28,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashscope_ws_patch.cli import check as _check
-from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.hint.neighbours import KEY as WRONG_KEY
 from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, SIBLINGS
 from dashscope_ws_patch.hint.refusals import MODEL, REFUSALS, UNPURCHASED, WORKSPACE
@@ -37,6 +36,7 @@ from dashscope_ws_patch.selftest.accounts import Accounts
 from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Policy, Request
 
 ROOT = Path(__file__).parents[1]
+SITEDIR = str(ROOT / "dashscope_ws_patch" / "site")
 MAIN, SUB, IDLE = "sk-main-4f1c0d7e", "sk-sub-account-91ab", "sk-unpurchased-77aa"
 ACCOUNTS = Accounts(
     main=[MAIN],

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.selftest.doctor import Row, judged
 from dashscope_ws_patch.selftest.prospect import prospect
 
 ROOT = Path(__file__).parents[1]
+SITEDIR = str(ROOT / "dashscope_ws_patch" / "site")
 DOCTOR = [sys.executable, "-m", "dashscope_ws_patch", "doctor"]
 
 SENT = Row("text: Generation.call", 2, 2, 0, 2, 0, "", "")
