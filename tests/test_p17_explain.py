@@ -313,13 +313,6 @@ def test_p17_explains_without_a_standard_input() -> None:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_the_readme_says_what_the_table_says(lang: str) -> None:
-    text = README.read_text("utf-8")
-    begin, end = f"<!-- explain:{lang} -->", f"<!-- /explain:{lang} -->"
-    assert text.split(begin)[1].split(end)[0].strip() == _explain.readme_rows(lang)
-
-
-@pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_readme_rows_are_a_table(lang: str) -> None:
     table, _, note = _explain.readme_rows(lang).partition("\n\n")
     rows = table.splitlines()
