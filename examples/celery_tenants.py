@@ -1,4 +1,4 @@
-"""Celery: a task runs in another process, so that the workspace is handed over with it.
+"""Celery: a task runs in the workspace of whoever published it, in whatever process.
 
 pip install celery dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
 """
@@ -6,20 +6,20 @@ pip install celery dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
 import dashscope
 from celery import Celery
 
-from dashscope_ws_patch import get_workspace, use_workspace
+import dashscope_ws_patch.tenants.celery  # noqa: F401  both publishers and workers import it here
+from dashscope_ws_patch import use_workspace
 
 app = Celery("tenants", broker="memory://", backend="cache+memory://")
 
 
 @app.task
-def answer(question: str, workspace: "str | None") -> str:
-    with use_workspace(workspace):
-        return str(dashscope.Generation.call("qwen-plus", prompt=question))
+def answer(question: str) -> str:
+    return str(dashscope.Generation.call("qwen-plus", prompt=question))
 
 
 def run(workspace: str) -> str:
     with use_workspace(workspace):
-        return str(answer.delay("hello", get_workspace()).get())
+        return str(answer.delay("hello").get())
 
 
 if __name__ == "__main__":

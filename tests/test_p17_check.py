@@ -27,6 +27,7 @@ from hosts import server_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dashscope_ws_patch import _workspace
 from dashscope_ws_patch.cli import check as _check
 from dashscope_ws_patch.hint.neighbours import KEY as WRONG_KEY
 from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, SIBLINGS
@@ -439,6 +440,13 @@ def test_p17_what_is_wrong_here_is_status_1_though_the_key_works(
     with serving() as (_, base):
         said = command("--json", "--base-url", base, DASHSCOPE_API_KEY=MAIN, **environment)
     assert said.status == 1 and states(said)[failed] == "failed"
+
+
+def test_p17_a_program_that_requires_scopes_is_told_so() -> None:
+    """It is no fault that nothing is sent outside a scope where the user has asked for that."""
+    error = f"WorkspaceError: ..., which {_workspace.REQUIRE_SCOPE} forbids"
+    found = _prospect._named(None, None, error)
+    assert found.state == "warning" and _workspace.REQUIRE_SCOPE in found.found.en
 
 
 def test_p17_the_variables_of_the_key_are_the_sdks(tmp_path: Path) -> None:

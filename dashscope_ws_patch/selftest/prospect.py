@@ -171,6 +171,16 @@ def _activated(came: bool, off: bool, ways: list[str]) -> Finding:
 
 
 def _named(workspace: str | None, source: str | None, malformed: str | None) -> Finding:
+    if malformed and _workspace.REQUIRE_SCOPE in malformed:
+        return Finding(
+            WORKSPACE,
+            WARNING,
+            Text(
+                f"{_workspace.REQUIRE_SCOPE}: calls outside a scope are refused",
+                f"{_workspace.REQUIRE_SCOPE}：作用域之外的调用会被拒绝",
+            ),
+            Text("call inside `with use_workspace(...)`", "在 `with use_workspace(...)` 中调用"),
+        )
     if malformed:
         return Finding(WORKSPACE, FAILED, Text(malformed, malformed), Text("correct it", "请更正"))
     if workspace is None:
@@ -229,9 +239,10 @@ def _trial(told: dict[str, Any], came: bool, off: bool, workspace: str | None) -
     )
     if told.get("error") and not host:
         error = str(told["error"]).splitlines()[0]
+        state = FAILED if told.get("malformed") else UNKNOWN
         return Finding(
             TRIAL,
-            FAILED if told.get("malformed") else UNKNOWN,
+            WARNING if _workspace.REQUIRE_SCOPE in error else state,
             Text(f"{program.en} sends nothing: {error}", f"{program.zh}没有发送请求：{error}"),
         )
     shown = ", ".join(carried)
