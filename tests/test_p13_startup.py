@@ -25,7 +25,7 @@ from dashscope_ws_patch.cli.install import SITEDIR
 STARTUP = Path(SITEDIR, "sitecustomize.py")
 
 #: An interpreter that has neither the SDK nor this package, and runs usercustomize.
-BASE = os.path.join(sys.base_prefix, "bin", "python3")
+BASE = sys._base_executable
 
 
 def start(

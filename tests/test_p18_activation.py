@@ -633,7 +633,7 @@ def test_a_site_packages_that_cannot_be_written(bare: Environment) -> None:
 
 
 def test_install_outside_a_virtual_environment(wheel: Path, environment: Environment) -> None:
-    base = os.path.join(sys.base_prefix, "bin", "python3")
+    base = sys._base_executable
     for command in ("install", "uninstall"):
         done = subprocess.run(
             [base, "-m", "dashscope_ws_patch", command],
