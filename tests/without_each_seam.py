@@ -3,8 +3,8 @@
     python tests/without_each_seam.py [WORD...]
 
 tries the rows that are applied in the installed SDK, or those of them whose place has one of the
-words in it, and prints what noticed the absence of each. What is listed last is either not tested or
-not needed. The whole table takes hours: a row that nothing notices costs a run of all the tests.
+words in it, and prints what noticed the absence of each. What is listed last is either not tested
+or not needed. The whole table takes hours: a row that nothing notices costs a run of all the tests.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ FILES = ("test_p02_*", "test_p01_*", "test_p0[3-7]*", "test_precedence.py", "tes
 CHILD = """
 import sys
 import dashscope_ws_patch._seams as table
-table.SEAMS = tuple(seam for seam in table.SEAMS if f"{seam.module}:{seam.attribute}" != sys.argv[1])
+out = sys.argv[1]
+table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != out)
 import dashscope_ws_patch, pytest
 dashscope_ws_patch.patch()
-sys.exit(pytest.main(["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *sys.argv[2:]]))
+options = ["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+sys.exit(pytest.main([*options, *sys.argv[2:]]))
 """
 
 
