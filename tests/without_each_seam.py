@@ -43,7 +43,8 @@ def noticed(place: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
+    marks = ("FAILED tests", "ERROR tests")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(marks)]
     return failed[0].split(" - ")[0] if failed else "" if done.returncode == 0 else done.stdout
 
 
