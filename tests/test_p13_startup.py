@@ -202,8 +202,9 @@ def test_p11_of_two_neighbours_the_first_runs(tmp_path: Path) -> None:
 def test_p11_a_folder_that_stands_for_a_neighbour_is_one(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize").mkdir()
     code = (
-        # Debian has a module of the name, which wins.
-        "import sitecustomize as s; print((list(getattr(s, '__path__', [])), s.__spec__.origin))"
+        # Debian's Python has a sitecustomize of its own, a module, which beats a folder.
+        "import sitecustomize as s\n"
+        "print((list(getattr(s, '__path__', ())), s.__spec__.origin))"
     )
     assert printed(code, SITEDIR, tmp_path) == printed(code, tmp_path)
 
@@ -212,7 +213,7 @@ def test_p11_without_a_neighbour_there_is_no_sitecustomize() -> None:
     code = (
         "import sys\nbefore = sorted(sys.modules)\ntry:\n    import sitecustomize\n"
         "except ImportError as error:\n    print((str(error), error.name, before))\n"
-        "else:\n    print((sitecustomize.__file__, before))"  # Debian's
+        "else:\n    print((sitecustomize.__file__, before))"  # Debian's own
     )
     assert printed(code, SITEDIR) == printed(code)
 

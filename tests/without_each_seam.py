@@ -4,7 +4,8 @@
 
 tries the rows that are applied in the installed SDK, or those of them whose place has one of the
 words in it, and prints what noticed the absence of each. What is listed last is either not tested
-or not needed. The whole table takes hours: a row that nothing notices costs a run of all the tests.
+or not needed. The whole table takes an hour or two: a row that nothing notices costs a run of all
+the tests.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ TESTS = Path(__file__).parent
 FILES = ("test_p02_*", "test_p01_*", "test_p0[3-7]*", "test_precedence.py", "test_p17_hint.py")
 
 CHILD = """
-import sys
+import os, sys
 import dashscope_ws_patch._seams as table
-out = sys.argv[1]
-table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != out)
+place, *files = sys.argv[1:]
+table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != place)
+del os.environ["DASHSCOPE_WS_PATCH"]
 import dashscope_ws_patch, pytest
 dashscope_ws_patch.patch()
-options = ["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-sys.exit(pytest.main([*options, *sys.argv[2:]]))
+sys.exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", *files]))
 """
 
 
@@ -42,7 +43,8 @@ def noticed(place: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    marks = ("FAILED tests", "ERROR tests")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(marks)]
     return failed[0].split(" - ")[0] if failed else "" if done.returncode == 0 else done.stdout
 
 
