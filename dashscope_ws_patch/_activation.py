@@ -190,7 +190,7 @@ def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -
     targets = list(_targets(seam, module, rows))
     made: dict[int, Any] = {}  # one function may stand under two names
     for owner, name in targets:
-        original = vars(owner)[name]
+        original = _own(owner, name)
         replacement = made.get(id(original)) or seam.adapter(original)
         made[id(original)] = replacement
         if replacement is original:
@@ -218,7 +218,7 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 and (path == "*" or _is_made_with_client(value))
             ]
         elif path:
-            owners = [vars(module)[path]] if path in vars(module) else []
+            owners = [_own(module, path)] if path in vars(module) else []
         found = [(owner, name) for owner in owners if name in vars(owner)]
         if name == "*":
             found = [
@@ -230,6 +230,11 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
         if not found and "*" not in path:
             _missing(seam, path, name)
         yield from found
+
+
+def _own(owner: Any, name: str) -> Any:
+    """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
+    return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
 
 
 def _is_made_with_client(kind: type) -> bool:
@@ -351,5 +356,10 @@ class _Loader:
             if _patched:
                 _apply_rows(module, _begun[begun:])
 
+
+# A module that warns while it is imported means whoever imports it. The warnings module counts the
+# frames of the import system for nothing, and knows them by the name of their file.
+_exec: Any = _Loader.exec_module
+_exec.__code__ = _exec.__code__.replace(co_filename=f"{__file__} (importlib._bootstrap)")
 
 _finder = _Finder()

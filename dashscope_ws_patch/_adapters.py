@@ -7,6 +7,7 @@ is put into its place. Which workspace a request carries is asked of ``_decision
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import sys
 import types
@@ -51,9 +52,18 @@ def method(make: _Make) -> Adapter:
         if isinstance(original, (classmethod, staticmethod)):
             return type(original)(adapter(original.__func__))
         replacement = make(original)
-        return original if replacement is original else _Disguised(original, replacement)
+        if replacement is original:
+            return original
+        functools.update_wrapper(replacement, original)
+        # A disguise costs as much as all the rest of a call: only where it tells something.
+        flags = original.__code__.co_flags ^ replacement.__code__.co_flags
+        disguised = flags & _LAZY or original.__name__ == "__init__"
+        return _Disguised(original, replacement) if disguised else replacement
 
     return adapter
+
+
+_LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -135,6 +145,9 @@ class Parameters:
 
     def named(self, args: Arguments, kwargs: dict[str, Any]) -> Call:
         """What these arguments name."""
+        workspace = kwargs.get("workspace")
+        if workspace and isinstance(workspace, str) and workspace.strip():
+            return Call(workspace)
         given = {name: value for name, value in kwargs.items() if value and name in self.names}
         if len(args) > self.first:
             given.update(
@@ -172,13 +185,26 @@ def _label(url: Any) -> str | None:
     return workspace_in_host(url) if isinstance(url, str) or hasattr(url, "netloc") else None
 
 
-def _on_behalf(function: Any, *urls: str) -> Any:
+def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) -> Any:
     parameters = Parameters(function, *urls)
-    first, names, of_object = parameters.first, parameters.names, parameters.of_object
+    first, of_object = parameters.first, parameters.of_object
+    # Looking for what most calls name is cheaper than asking for what hardly any does.
+    seldom = parameters.names - {"workspace", "headers"}
+    lazily = lazily or bool(function.__code__.co_flags & _LAZY)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
-        if of_object or len(args) > first or not names.isdisjoint(kwargs):
+        given = kwargs.get
+        workspace = given("workspace")
+        if workspace and workspace == outer.workspace:
+            pass  # it is handed down
+        elif (
+            workspace
+            or given("headers")
+            or len(args) > first
+            or of_object
+            or not seldom.isdisjoint(kwargs)
+        ):
             told = parameters.told(args, kwargs)
         if told is outer:
             result = function(*args, **kwargs)
@@ -188,7 +214,7 @@ def _on_behalf(function: Any, *urls: str) -> Any:
                 result = function(*args, **kwargs)
             finally:
                 current.set(outer)
-        return later(result, told)
+        return later(result, told) if lazily else result
 
     return call
 
@@ -205,8 +231,10 @@ _LATER = frozenset((types.CoroutineType, types.GeneratorType, types.AsyncGenerat
 
 #: A method that the calling code calls: the requests that it makes are made on behalf of this call.
 call = method(_on_behalf)
-#: The same, of one with a ``url`` that is an address of the service.
-call_at = method(lambda function: _on_behalf(function, ADDRESS))
+#: The same, of one with a ``url`` that is an address of the service,
+call_at = method(lambda function: _on_behalf(function, urls=(ADDRESS,)))
+#: and of one that may return a generator which sends when it is read.
+call_lazily = method(lambda function: _on_behalf(function, lazily=True))
 
 
 @method
@@ -259,20 +287,24 @@ class Added(str):
 def send(function: Any) -> Any:
     """``call`` or ``aio_call`` of a request object, HTTP or websocket."""
 
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Any) -> Any:
         sent = _put(self)
-        return watched(function(self, *args, **kwargs), sent)
+        return watched(function(self), sent)
 
-    return call
+    async def aio_call(self: Any) -> Any:
+        sent = _put(self)
+        return watched(await function(self), sent)
+
+    return aio_call if inspect.iscoroutinefunction(function) else call
 
 
 def _put(request: Any) -> Sent:
-    url, headers = request.url, request.headers
+    url, headers, kept = request.url, request.headers, request.__dict__
     named = workspace_in_headers(headers)
-    for name in ("_external_session", "_external_aio_session"):  # the calling code's own, 1.24 on
-        session = getattr(request, name, None)
-        if session is not None:
-            named = named or workspace_in_headers(getattr(session, "headers", None))
+    # The calling code's own, 1.24 on.
+    session = kept.get("_external_session") or kept.get("_external_aio_session")
+    if session is not None:
+        named = named or workspace_in_headers(getattr(session, "headers", None))
     if named:
         if PLACEHOLDER in url:
             request.url = filled(url, named)
@@ -348,16 +380,23 @@ def _endpoints_of_rl(url: str) -> bool:
 
 
 class _View(wrapt.ObjectProxy):  # type: ignore[misc]
-    _self_service: Callable[[str], bool] = bool
+    def __init__(self, library: Any, service: Callable[[str], bool] = bool) -> None:
+        super().__init__(library)
+        self._self_service = service
+        self._self_routed: dict[str, _Routed] = {}
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        if name in SENDING:
-            return _Routed(value, _routed(value, name, self._self_service))
-        if name in SESSIONS:
-            through, service = SESSIONS[name], self._self_service
-            return _Routed(value, functools.partial(_session, value, through, service))
-        return value
+        if name not in SENDING and name not in SESSIONS:
+            return value
+        known = self._self_routed.get(name)
+        if known is None or known.__wrapped__ is not value:
+            if name in SENDING:
+                instead = _routed(value, name, self._self_service)
+            else:
+                instead = functools.partial(_session, value, SESSIONS[name], self._self_service)
+            known = self._self_routed[name] = _Routed(value, instead)
+        return known
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Who saves what is seen here and puts it back must leave the library as it was.
@@ -381,12 +420,16 @@ class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
         return isinstance(instance, self.__wrapped__)
 
 
+#: Where objects of the SDK show the workspace that they were told; last, the pool's of tts_v2.
+_SHOWN = ("workspace_id", "_workspace", "workspace", "DEFAULT_WORKSPACE")
+
+
 def _told(owner: Any) -> Call:
     """What the object that sends was told: what is kept of it, else what it shows itself."""
     kept = objects.of(owner) or NO_CALL
     if kept.workspace or owner is None:
         return kept
-    for name in ("workspace_id", "_workspace", "workspace"):  # made before the shim came
+    for name in _SHOWN:  # made before the shim came, or not yet ready
         workspace = getattr(owner, name, None)
         if workspace and isinstance(workspace, str):
             return kept._replace(workspace=workspace)
@@ -415,13 +458,19 @@ def _session(
     make: Any, through: tuple[str, ...], service: Callable[[str], bool], *args: Any, **kwargs: Any
 ) -> Any:
     session = make(*args, **kwargs)
-    made_by = {kind.__module__.partition(".")[0] for kind in type(session).__mro__}
-    if not made_by.isdisjoint(("requests", "aiohttp", "httpx")):  # no mock
+    kind: Any = type(session)
+    if _is_real(kind):  # no mock
         for name in through:
             # aiohttp warns of attributes that are set on its sessions.
             send = _routed(getattr(session, name), name, service, session)
             object.__setattr__(session, name, send)
     return session
+
+
+@functools.lru_cache(64)
+def _is_real(kind: Any) -> bool:
+    made_by = {each.__module__.partition(".")[0] for each in kind.__mro__}
+    return not made_by.isdisjoint(("requests", "aiohttp", "httpx"))
 
 
 def _routed(
@@ -440,10 +489,10 @@ def _routed(
         headers = kwargs.get(key) or (args[headers_at] if len(args) > headers_at else None)
         if not isinstance(url, str) or not service(url):
             return function(*args, **kwargs)
-        named = workspace_in_headers(headers) or workspace_in_headers(
-            getattr(session, "headers", None)
-        )
-        owner = getattr(kwargs.get("on_message"), "__self__", None)
+        named = workspace_in_headers(headers)
+        if session is not None and not named:
+            named = workspace_in_headers(getattr(session, "headers", None))
+        owner = getattr(kwargs["on_message"], "__self__", None) if "on_message" in kwargs else None
         sent: Sent = (url, named, "named", owner)
         decision = None if named else decide(url, call=None if owner is None else _told(owner))
         if named and PLACEHOLDER in url:
@@ -491,9 +540,7 @@ def library_to(module: str, endpoint: str) -> Adapter:
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:
-        library = _View(original)
-        library._self_service = service
-        return library
+        return _View(original, service)
 
     return adapter
 

@@ -12,7 +12,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable
 
@@ -157,7 +157,7 @@ _steps = _generator_function(_as_given)
 _awaitable_steps: Callable[..., Any] = types.coroutine(_generator_function(_as_given))
 
 
-class _Owned(Awaitable[Any]):
+class _Owned:
     """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
     warning of its own."""
 
@@ -168,7 +168,10 @@ class _Owned(Awaitable[Any]):
         self.held = held
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return _steps(self.inner, self.held)
+        for variable, value, _ in self.held:
+            if variable.get() is not value:
+                return _steps(self.inner, self.held)
+        return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
 
     def __del__(self) -> None:
         self.inner.close()

@@ -50,13 +50,15 @@ class _Client(NamedTuple):
 
     call: Call
     config: Any
+    #: Whether the SDK has made its connection pool: one of the calling code's own has defaults, and
+    #: a base URL, of its own.
+    own_pool: bool
 
 
 #: By client, and by its transport.
 _clients: Memory[_Client] = Memory()
 
-#: The connection pools that the SDK has made: one of the calling code's own has defaults, and a
-#: base URL, of its own.
+#: The connection pools that the SDK has made, which derived clients share.
 _pools: Memory[bool] = Memory()
 
 
@@ -77,14 +79,14 @@ def client(function: Any) -> Any:
 
 
 def _settle(client: Any, told: Call) -> _Client:
-    kept = _Client(told, client._config)
     transport = client._transport
-    _clients.keep(client, kept)
-    _clients.keep(transport, kept)
-    # For what is sent on its behalf by other means than its transport.
-    objects.keep(client, told)
     if transport._owns_client:
         _pools.keep(transport._client, True)
+    kept = _Client(told, client._config, bool(_pools.of(transport._client)))
+    _clients.keep(client, kept)
+    _clients.keep(transport, kept)
+    if told != NO_CALL:  # for what is sent on its behalf by other means than its transport
+        objects.keep(client, told)
     return kept
 
 
@@ -180,10 +182,9 @@ def held(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
-        instance = args[0] if args else None
-        kept = objects.of(instance) or objects.of(getattr(instance, "_client", None))
-        if kept is not None and kept != NO_CALL and outer is NO_CALL:
-            told = kept
+        if outer is NO_CALL and args:
+            instance = args[0]
+            told = objects.of(instance) or objects.of(getattr(instance, "_client", None)) or outer
         if told is outer:
             return later(function(*args, **kwargs), told)
         current.set(told)
@@ -212,16 +213,17 @@ def no_nudge(function: Any) -> Any:
 def _decided(kept: _Client, url: str, found: str | None, default: bool) -> Decision | None:
     """The decision about what a client sends to ``url``; ``default`` where the SDK has chosen the
     host, unless the program has configured one."""
-    config, told, here = kept.config, kept.call, _call_here()
+    told, config, _ = kept
     configured = config.configured_base_url is not None
-    if here is not NO_CALL:
+    here = _call_here()
+    if here is not NO_CALL and here is not told:
         told = Call(
             here.workspace or told.workspace,
             here.by_url if here.workspace else told.by_url,
             here.born or told.born,
         )
     region = config.region if default and not configured else None
-    return decide(url, found, region, pointed=configured, call=told)
+    return decide(url, found, region, configured, told)
 
 
 @method
@@ -278,8 +280,8 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
     """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
     headers, base, pool = kwargs.get("headers"), kwargs.get("base_url"), transport._client
     named = kwargs.get("workspace") or (headers and workspace_in_headers(headers))
-    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool))
-    own = kept.config.base_url if _pools.of(pool) else None
+    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
+    own = kept.config.base_url if kept.own_pool else None
     url = base or own or str(getattr(pool, "base_url", ""))
     # What the pool sends of itself; what one of the calling code's own does is named by it.
     header = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
@@ -567,7 +569,7 @@ def mount(original: Any) -> Any:
     def mounted(self: Any) -> Any:
         if self._agentstudio is not None:
             return original.fget(self)
-        told, config = _client_of(self)
+        told, config, _ = _client_of(self)
         outer = _call_here()
         current.set(told)
         try:

@@ -6,6 +6,7 @@ that gets into a request, and what an object was told, is the adapters' business
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from collections.abc import Mapping
@@ -125,8 +126,11 @@ def workspace_in_host(url: object) -> str | None:
     if url is None:
         return None
     url = url if isinstance(url, str) else str(url)
-    if DOMAIN not in url and DOMAIN not in url.lower():  # all that most URLs pay
-        return None
+    return _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
+
+
+@functools.lru_cache(1024)
+def _label(url: str) -> str | None:
     host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
     label, dot, region = host[: -len(DOMAIN)].partition(".")
     if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
@@ -134,6 +138,7 @@ def workspace_in_host(url: object) -> str | None:
     return None if "{" in label or label.lower() in _PLANS else label
 
 
+@functools.lru_cache(1024)
 def with_host_workspace(url: str, workspace: str) -> str:
     """``url`` with the workspace label of its host replaced.
 
@@ -162,6 +167,7 @@ def require_host_label(workspace: str) -> None:
         )
 
 
+@functools.lru_cache(1024)
 def _default_endpoint(url: str, workspace: str | None, region: str) -> str:
     """``url`` of a default endpoint, moved to where the 2.x SDK would have it for ``workspace``."""
     if workspace is None:
@@ -202,19 +208,36 @@ def workspace_in_headers(headers: Any) -> str | None:
 
     What is blank, or None, names nothing.
     """
+    if not headers:
+        return None
+    if isinstance(headers, dict):
+        if _LENGTH in map(len, headers):  # all that most calls pay
+            for name, value in headers.items():
+                if len(name) == _LENGTH and value and _text(name).lower() == _HEADER:
+                    named = _text(value).strip()
+                    if named:
+                        return named
+        return None
     if isinstance(headers, Mapping):
-        named = headers.get(HEADER)
-        if named:  # as the SDK spells it: all that most calls pay
-            return _text(named).strip() or None
+        if type(headers).__name__ in _WITHOUT_CASE:
+            value = headers.get(HEADER)
+            return (_text(value).strip() or None) if value else None
         headers = headers.items()
-    for header in headers or ():
+    elif not isinstance(headers, (list, tuple)):  # a mock
+        return None
+    for header in headers:
         line = isinstance(header, str)
         name, value = header.partition(":")[::2] if line else header
-        if len(name) == 21 and value and _text(name).lower() == _HEADER:
+        if value and _text(name).lower() == _HEADER:
             named = _text(value).strip()
             if named:
                 return named
     return None
+
+
+#: The mappings of requests, httpx and aiohttp, in which a name is found in any capitalisation.
+_WITHOUT_CASE = frozenset(("CaseInsensitiveDict", "Headers", "CIMultiDict", "CIMultiDictProxy"))
+_LENGTH = len(HEADER)
 
 
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:

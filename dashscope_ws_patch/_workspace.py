@@ -274,15 +274,6 @@ def environment() -> Found:
     return found
 
 
-def environment_for_request() -> Found:
-    """``environment()``, for a request that names no workspace and has no scope.
-
-    Raises WorkspaceError, which shows the line that made the call, where scopes are required.
-    """
-    require_scope()
-    return environment()
-
-
 def require_scope() -> None:
     """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
     if os.environ is _environ and _encoded.get(_REQUIRE) is None:
@@ -312,6 +303,8 @@ def _line_of_call() -> str:
 def settled(found: str | None) -> str | None:
     """What a client has ``found`` in the SDK's own sources, held to the rules of the environment if
     it is from there: the SDK takes a variable as it is, blanks and all."""
+    if os.environ is _environ and _encoded.get(_FIRST) is None:
+        return found or None  # all that most requests pay
     if found is not None and found == os.environ.get(VARIABLES[0]):
         return environment()[0]
     return found or None

@@ -89,10 +89,10 @@ def _make_tingwu(**naming: Any) -> Any:
     return _find(f"{TINGWU}:TingWuRealtime")("tingwu", callback, app_id="app-1", **naming)
 
 
-def _start_and_stop(session: Any) -> None:
+def start_and_stop(session: Any, **named: Any) -> None:
     # The SDK says so when its thread, having sent, is done before start() looks at it.
     with contextlib.suppress(_find("dashscope.common.error:InvalidTask")):
-        session.start()
+        session.start(**named)
         session.stop()
 
 
@@ -122,7 +122,7 @@ OBJECTS: dict[str, tuple[str, Callable[..., Any], Callable[[Any], object]]] = {
     "Recognition": (
         f"{ASR}.recognition:Recognition.start",
         _make_recognition("Recognition", f"{ASR}.recognition", "RecognitionCallback"),
-        _start_and_stop,
+        start_and_stop,
     ),
     **{
         name: (
@@ -130,7 +130,7 @@ OBJECTS: dict[str, tuple[str, Callable[..., Any], Callable[[Any], object]]] = {
             _make_recognition(
                 name, f"{ASR}.translation_recognizer", "TranslationRecognizerCallback"
             ),
-            _start_and_stop,
+            start_and_stop,
         )
         for name in ("TranslationRecognizerRealtime", "TranslationRecognizerChat")
     },

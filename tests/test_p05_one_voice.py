@@ -11,17 +11,21 @@ from _sdk import GENERATION, PLACEHOLDERS, need, reached
 from conftest import Native, Recorder
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Surface, _find
 
 
-def test_p5_a_scope_moves_the_module_level_host(surface: Surface, recorded: Recorder) -> None:
+def test_p5_a_scope_moves_the_module_level_host(
+    surface: Surface, recorded: Recorder, native: Native
+) -> None:
     """Base URLs that name a workspace give way: header, host and body have one voice."""
-    for one in recorded(surface, "pointed, scope"):
-        if not one.request.foreign:
-            assert one.request.workspaces == [AMBIENT]
-            assert voices(one.request) == {AMBIENT}
+    if not native(surface, "environment"):
+        pytest.skip("this release fails before it sends")
+    sent = [one.request for one in recorded(surface, "pointed, scope") if not one.request.foreign]
+    assert sent
+    assert [(request.workspaces, voices(request)) for request in sent] == [
+        ([AMBIENT], {AMBIENT}) for _ in sent
+    ]
 
 
 def test_p5_requests_go_where_the_program_pointed(
@@ -29,11 +33,12 @@ def test_p5_requests_go_where_the_program_pointed(
 ) -> None:
     """Rule 5: over the environment, a request to a host of the program's is sent as natively."""
     sent = [comparable(one.request) for one in recorded(surface, "pointed, environment")]
-    before = native["pointed"][surface.name]
+    before = native(surface, "pointed")
+    there = [i for i, request in enumerate(before) if request["target"][1] == POINTED_HOST]
+    if not there:
+        pytest.skip("has an address of its own")
     assert len(sent) == len(before)
-    for request, natively in zip(sent, before):
-        if workspace_in_host(f"https://{natively['target'][1]}"):
-            assert request == natively
+    assert [sent[i] for i in there] == [before[i] for i in there]
 
 
 # Placeholders in hosts, from 1.27.5 on

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from dashscope_ws_patch.selftest.doctor import Row
+from dashscope_ws_patch.selftest.doctor import Row, judged
+from dashscope_ws_patch.selftest.prospect import prospect
+
+ROOT = Path(__file__).parents[1]
+SITEDIR = str(ROOT / "dashscope_ws_patch" / "site")
+DOCTOR = [sys.executable, "-m", "dashscope_ws_patch", "doctor"]
 
 SENT = Row("text: Generation.call", 2, 2, 0, 2, 0, "", "")
 SILENT = SENT._replace(requests=0, natively=0, shim=0)
@@ -45,3 +58,121 @@ def test_p2_a_surface_is_silent_only_where_the_sdk_itself_fails(
 ) -> None:
     row = SILENT._replace(error=error, natively_error=natively)
     assert row.broken is row.right is broken
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DASHSCOPE", "PYTHON"))
+    }
+    return {**kept, **variables}
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def ran() -> dict[str, Ran]:
+    """The command where all is well, and as JSON where the shim is off, both at once."""
+    active = environment(PYTHONPATH=SITEDIR, DASHSCOPE_WORKSPACE="llm-x1y2")
+    off = environment(DASHSCOPE_WS_PATCH="0", DASHSCOPE_WORKSPACE="llm-x1y2")
+    started = {
+        name: subprocess.Popen(
+            [*DOCTOR, *options],
+            env=variables,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, options, variables in (("active", [], active), ("off", ["--json"], off))
+    }
+    ends = {name: process.communicate() for name, process in started.items()}
+    return {name: Ran(started[name].returncode, *end) for name, end in ends.items()}
+
+
+def test_p17_the_first_screen_has_the_verdict(ran: dict[str, Ran]) -> None:
+    status, text, progress = ran["active"]
+    assert status == 0, text + progress
+    screen = text.splitlines()
+    assert len(screen) <= 24 and max(map(len, screen)) <= 80
+    assert re.match(r"dashscope-ws-patch \S+, dashscope \S+, wrapt \S+, Python \S+$", screen[0])
+    assert "active, by PYTHONPATH: " in text
+    assert re.search(r"^workspace: +llm-x1y2, from DASHSCOPE_WORKSPACE$", text, re.M)
+    counts = re.search(
+        r"^(\d+) of \1 requests of (\d+) surfaces right, 0 leaks, 0 unknown", text, re.M
+    )
+    assert counts and int(counts[1]) >= int(counts[2]) > 0
+    assert "\nevery request is right\n" in text
+    assert "applied" not in text  # seams only where one failed
+    # Progress, in plain lines: nobody looks on.
+    quarters = re.findall(r"^(\d+) of (\d+) surfaces driven$", progress, re.M)
+    assert quarters[-1] == (counts[2], counts[2]) and len(quarters) == 4
+
+
+def test_p17_a_terminal_has_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        DOCTOR, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while not re.search(rb"\r\[#*\.+\] \d+ of \d+ surfaces", shown):
+            shown += os.read(ours, 1024)
+        process.send_signal(signal.SIGINT)  # it has shown what is asked here
+    os.close(ours)
+
+
+@pytest.mark.parametrize(
+    "variables, said",
+    [
+        ({"DASHSCOPE_WS_PATCH": "0"}, "activation: DASHSCOPE_WS_PATCH switches it off"),
+        ({"DASHSCOPE_WORKSPACE": "not one"}, "workspace: .*'not one'"),
+        (
+            {"DASHSCOPE_HTTP_BASE_URL": "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1"},
+            "base URLs: DASHSCOPE_HTTP_BASE_URL .llm-b. wins",
+        ),
+    ],
+)
+def test_p17_nothing_is_right_where_the_next_program_would_not_be(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHSCOPE_WORKSPACE", "llm-a")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    status, verdict = judged(False, False, prospect())
+    assert status == 1
+    assert re.match(f"NOT right here: {said}", verdict), verdict
+
+
+def test_p17_where_it_cannot_be_found_out_the_status_is_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = prospect()
+    assert judged(False, True, here)[0] == 2
+    assert judged(True, True, here)[0] == 1
+    assert judged(False, False, here) == (
+        0,
+        "every request is right, in programs that import dashscope_ws_patch, "
+        "once a workspace is set",
+    )
+    broken = tmp_path / "dashscope"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('half installed')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, verdict = judged(False, False, prospect())
+    assert (status, "half installed" in verdict) == (2, True), verdict
+
+
+def test_p17_json_has_the_keys_that_it_had(ran: dict[str, Ran]) -> None:
+    status, text, progress = ran["off"]
+    report = json.loads(text)
+    assert (status, report["right"], progress) == (1, False, "")
+    assert list(report) == ["facts", "story", "surfaces", "leaks", "seams", "audit", "right"]
+    assert report["facts"]["the shim is"] == "switched off"
+    assert report["facts"]["ambient workspace"] == "llm-x1y2 (DASHSCOPE_WORKSPACE)"
+    assert all(row["right"] for row in report["surfaces"])
