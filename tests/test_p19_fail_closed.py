@@ -37,7 +37,7 @@ def test_p19_in_a_scope_all_is_as_ever(
     surface: Surface, setting: str, loopback: Loopback, recorded: Recorder
 ) -> None:
     around = SETTINGS[setting]
-    variables = {**around.environment, **REQUIRE}
+    variables = {**(around.environment if around.scope is None else {}), **REQUIRE}
     sent = record(loopback, surface, Setting(scope=around.scope, environment=variables))
     workspaces = [one.request.workspaces for one in sent]
     assert workspaces == [one.request.workspaces for one in recorded(surface, setting)]
