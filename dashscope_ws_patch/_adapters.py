@@ -420,12 +420,16 @@ class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
         return isinstance(instance, self.__wrapped__)
 
 
+#: Where objects of the SDK show the workspace that they were told; last, the pool's of tts_v2.
+_SHOWN = ("workspace_id", "_workspace", "workspace", "DEFAULT_WORKSPACE")
+
+
 def _told(owner: Any) -> Call:
     """What the object that sends was told: what is kept of it, else what it shows itself."""
     kept = objects.of(owner) or NO_CALL
     if kept.workspace or owner is None:
         return kept
-    for name in ("workspace_id", "_workspace", "workspace"):  # made before the shim came
+    for name in _SHOWN:  # made before the shim came, or not yet ready
         workspace = getattr(owner, name, None)
         if workspace and isinstance(workspace, str):
             return kept._replace(workspace=workspace)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from _record import AMBIENT, NAMED, Setting, comparable, environment, record
+from _record import AMBIENT, NAMED, SETTINGS, Setting, comparable, environment, record
 from _sdk import AIO_GENERATION, GENERATION, need, seen
 from conftest import Recorder
 
@@ -36,8 +36,9 @@ def test_p19_nothing_is_sent_without_a_scope(
 def test_p19_in_a_scope_all_is_as_ever(
     surface: Surface, setting: str, loopback: Loopback, recorded: Recorder
 ) -> None:
-    scope = AMBIENT if setting == "scope" else None
-    sent = record(loopback, surface, Setting(scope=scope, environment=REQUIRE))
+    around = SETTINGS[setting]
+    variables = {**(around.environment if around.scope is None else {}), **REQUIRE}
+    sent = record(loopback, surface, Setting(scope=around.scope, environment=variables))
     workspaces = [one.request.workspaces for one in sent]
     assert workspaces == [one.request.workspaces for one in recorded(surface, setting)]
 

@@ -51,7 +51,7 @@ PAIRS = [(s, app) for s in SERVERS for app in PATHS if (s in _ASGI) == (app in _
 
 
 def _served(server: str, app: str, service: Loopback) -> Iterator[str]:
-    for module in {*server.split("-"), app.split("_")[0]} - {"sync", "preload"}:
+    for module in {*server.split("-"), app.split("_")[0]} - {"sync", "preload"} | {"websockets"}:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     here = Path(__file__).parent
