@@ -16,6 +16,8 @@ from contextlib import suppress
 
 from .run import SITEDIR
 
+STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
+
 
 class Refusal(Exception):
     """What was asked for cannot be done, and nothing was changed; the message says why."""
@@ -82,9 +84,10 @@ def _files(folder: str) -> dict[str, str]:
     # Without the package there is no such file, and nothing happens. The file is run as it is and
     # where it is: a new release of the package needs no new install. It is compiled already, while
     # this line is compiled at each start.
+    # To ask the import system for it would take as long as all the rest of the start-up.
     code = (
-        f"import _frozen_importlib_external as f; s = f.PathFinder.find_spec('s.sitecustomize', "
-        f"[{SITEDIR!a}]); s and exec(s.loader.get_code(s.name), {{}})"
+        f"import os, _frozen_importlib_external as f; p = {STARTUP!a}; "
+        "os.path.exists(p) and exec(f.SourceFileLoader('s', p).get_code('s'), {})"
     )
     files = {os.path.join(folder, "dashscope_ws_patch.pth"): code}
     if hasattr(site, "StartupState"):  # PEP 829: it is read instead of the line

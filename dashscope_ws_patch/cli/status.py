@@ -12,10 +12,8 @@ from importlib.machinery import PathFinder
 
 from .. import _decision, _workspace
 from .._activation import switched_off
-from .install import Refusal, is_current, is_ours
+from .install import STARTUP, Refusal, is_current, is_ours
 from .run import SITEDIR, probe
-
-STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 
 #: The variables that point the SDK at a host, in the order in which it asks them for one URL.
 BASE_URLS = (

@@ -8,15 +8,16 @@
 
 
 def _dashscope_ws_patch() -> None:
+    # What the finder holds lives on into the interpreter's exit, and would take longer to clear
+    # there than all this takes to run: sys and strings, nothing of the import system.
     import sys
-    from _frozen_importlib import ModuleSpec
-    from _frozen_importlib import _load as load  # type: ignore[attr-defined]
-    from _frozen_importlib_external import PathFinder
-    from os import F_OK, access, environ
+    from os import environ
     from os.path import dirname
 
     TYPE_CHECKING = False
     if TYPE_CHECKING:
+        from collections.abc import Iterator
+        from importlib.machinery import ModuleSpec
         from typing import Any
 
     def finder(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
@@ -54,7 +55,10 @@ def _dashscope_ws_patch() -> None:
 
     def load_package() -> None:
         """Leave the import system, and load the package; whatever fails, dashscope is imported."""
+        from _frozen_importlib import _load as load  # type: ignore[attr-defined]
+        from _frozen_importlib_external import PathFinder
         from contextlib import suppress
+        from os.path import dirname
 
         # A new list: a thread that walks the old one for an import of its own must miss no finder.
         finders: list[Any] = sys.meta_path
@@ -80,7 +84,9 @@ def _dashscope_ws_patch() -> None:
 
     def neighbour(name: str) -> "ModuleSpec | None":
         """Find the module ``name`` that Python would have run without this one."""
+        from _frozen_importlib_external import PathFinder
         from _imp import extension_suffixes
+        from os import F_OK, access
 
         # The folder itself may stand there twice.
         rest = sys.path[sys.path.index(folder) :] if folder in sys.path else []
@@ -93,16 +99,19 @@ def _dashscope_ws_patch() -> None:
                 return PathFinder.find_spec(name, rest[position:])
         return None
 
-    frame = sys._getframe(1)
-    namespace, own = frame.f_globals, frame.f_code.co_filename
-    callers: list[Any] = []
-    while frame.f_back:
-        frame = frame.f_back
-        callers.append(frame.f_code)
-    by = callers[0].co_filename if callers else ""
+    def callers() -> "Iterator[Any]":
+        """The code of each frame that this file is run from, the innermost first."""
+        frame = module.f_back
+        while frame:  # which makes an object of each frame, and so walks no further than it must
+            yield frame.f_code
+            frame = frame.f_back
+
+    module = sys._getframe(1)
+    namespace = module.f_globals
+    by = module.f_back.f_code.co_filename if module.f_back else ""
     # Who compiled this file may have known it by another name; who runs it with exec may have
     # another file's name in the namespace.
-    file: str = namespace["__file__"] if by.startswith("<frozen ") else own
+    file: str = namespace["__file__"] if by.startswith("<frozen ") else module.f_code.co_filename
     folder = dirname(file)
 
     off = environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in ("0", "off", "false", "no")
@@ -118,17 +127,22 @@ def _dashscope_ws_patch() -> None:
     if getattr(spec, "origin", "") != file or name not in ("sitecustomize", "usercustomize"):
         return
     other: Any = neighbour(name)
-    zipped = [code.co_name for code in callers[1:2]] == ["_load_backward_compatible"]  # CPython 3.9
+    zipped = by == "<frozen zipimport>"  # in CPython 3.9 alone this runs what is imported
     if zipped or getattr(spec, "_initializing", False):
         if other:
+            from _frozen_importlib import _load as load  # type: ignore[attr-defined]
+
             del sys.modules[name]
             load(other)
         else:
             # The statement fails, as it would; a tool has found this file, and gets it.
-            asked = [c.co_name for c in callers if c.co_filename == "<frozen importlib._bootstrap>"]
-            if [f for f in asked if f in ("_find_and_load", "_load")][:1] == ["_find_and_load"]:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    elif other and other.loader and other.origin not in [code.co_filename for code in callers]:
+            for code in callers():
+                if code.co_filename == "<frozen importlib._bootstrap>":
+                    if code.co_name == "_find_and_load":
+                        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+                    if code.co_name == "_load":
+                        break
+    elif other and other.loader and other.origin not in [c.co_filename for c in callers()]:
         # A tool holds this module, in sys.modules or not, and is not the next one itself: let what
         # it holds be the next.
         from _frozen_importlib import module_from_spec
