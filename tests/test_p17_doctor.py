@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
@@ -10,15 +11,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+from dashscope_ws_patch.selftest import doctor as _doctor
 from dashscope_ws_patch.selftest.doctor import Row, judged
 from dashscope_ws_patch.selftest.prospect import prospect
 
 ROOT = Path(__file__).parents[1]
 SITEDIR = str(ROOT / "dashscope_ws_patch" / "site")
+OFF = "DASHSCOPE_WS_PATCH"
 DOCTOR = [sys.executable, "-m", "dashscope_ws_patch", "doctor"]
 
 SENT = Row("text: Generation.call", 2, 2, 0, 2, 0, "", "")
@@ -69,35 +72,11 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, **variables}
 
 
-class Ran(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="module")
-def ran() -> dict[str, Ran]:
-    """The command where all is well, and as JSON where the shim is off, both at once."""
+def test_p17_the_first_screen_has_the_verdict() -> None:
     active = environment(PYTHONPATH=SITEDIR, DASHSCOPE_WORKSPACE="llm-x1y2")
-    off = environment(DASHSCOPE_WS_PATCH="0", DASHSCOPE_WORKSPACE="llm-x1y2")
-    started = {
-        name: subprocess.Popen(
-            [*DOCTOR, *options],
-            env=variables,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, options, variables in (("active", [], active), ("off", ["--json"], off))
-    }
-    ends = {name: process.communicate() for name, process in started.items()}
-    return {name: Ran(started[name].returncode, *end) for name, end in ends.items()}
-
-
-def test_p17_the_first_screen_has_the_verdict(ran: dict[str, Ran]) -> None:
-    status, text, progress = ran["active"]
-    assert status == 0, text + progress
+    ran = subprocess.run(DOCTOR, env=active, cwd=ROOT, capture_output=True, text=True, check=False)
+    text, progress = ran.stdout, ran.stderr
+    assert ran.returncode == 0, text + progress
     screen = text.splitlines()
     assert len(screen) <= 24 and max(map(len, screen)) <= 80
     assert re.match(r"dashscope-ws-patch \S+, dashscope \S+, wrapt \S+, Python \S+$", screen[0])
@@ -168,11 +147,32 @@ def test_p17_where_it_cannot_be_found_out_the_status_is_2(
     assert (status, "half installed" in verdict) == (2, True), verdict
 
 
-def test_p17_json_has_the_keys_that_it_had(ran: dict[str, Ran]) -> None:
-    status, text, progress = ran["off"]
-    report = json.loads(text)
-    assert (status, report["right"], progress) == (1, False, "")
-    assert list(report) == ["facts", "story", "surfaces", "leaks", "seams", "audit", "right"]
-    assert report["facts"]["the shim is"] == "switched off"
-    assert report["facts"]["ambient workspace"] == "llm-x1y2 (DASHSCOPE_WORKSPACE)"
-    assert all(row["right"] for row in report["surfaces"])
+def test_p17_json_has_the_keys_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the processes that drive the SDK say is not of interest here: they say this."""
+    row = {"surface": "text: one", "requests": 1, "right": 1, "leaks": 0, "error": ""}
+    lines = "\n".join(
+        _doctor._MARK + json.dumps(line) for line in ({"total": 1}, row, {"seams": []})
+    )
+
+    def child(task: str, patched: bool = True) -> subprocess.Popen[str]:
+        says = lines if task == "drive" else ""
+        return subprocess.Popen(
+            [sys.executable, "-c", f"print({says!r})"], stdout=subprocess.PIPE, text=True
+        )
+
+    monkeypatch.setattr(_doctor, "_child", child)
+    for variables, shim, status in (({}, "not active", 0), ({OFF: "0"}, "switched off", 1)):
+        monkeypatch.setenv("DASHSCOPE_WORKSPACE", "llm-x1y2")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        options = argparse.Namespace(json=True, verbose=False)
+        assert _doctor.main(options) == status
+        out, err = capsys.readouterr()
+        report = json.loads(out)
+        assert (report["right"], err) == (status == 0, "")
+        assert list(report) == ["facts", "story", "surfaces", "leaks", "seams", "audit", "right"]
+        assert report["facts"]["the shim is"] == shim
+        assert report["facts"]["ambient workspace"] == "llm-x1y2 (DASHSCOPE_WORKSPACE)"
+        assert [row["right"] for row in report["surfaces"]] == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from importlib.util import find_spec
@@ -68,11 +69,15 @@ def test_p17_a_recipe_sends_its_workspace(
 def test_p17_each_tenant_of_the_web_recipe_has_its_own(
     path: str, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    httpx = pytest.importorskip("httpx")
     recipe = loaded("fastapi_tenants", monkeypatch)
-    from fastapi.testclient import TestClient
 
-    with TestClient(recipe.app, base_url="http://localhost") as client:
-        for tenant in ("blue", "green", "blue"):
-            assert "hello" in client.get(path, headers={"X-Tenant": tenant}).text
-            (sent,) = loopback.drain()
-            assert sent.workspaces == [f"llm-{tenant}"]
+    async def asked(tenant: str) -> str:
+        web = httpx.ASGITransport(app=recipe.app)
+        async with httpx.AsyncClient(transport=web, base_url="http://localhost") as client:
+            return str((await client.get(path, headers={"X-Tenant": tenant})).text)
+
+    for tenant in ("blue", "green", "blue"):
+        assert "hello" in asyncio.run(asked(tenant))
+        (sent,) = loopback.drain()
+        assert sent.workspaces == [f"llm-{tenant}"]
