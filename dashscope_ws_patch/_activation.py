@@ -1,8 +1,9 @@
 """Applying the table of seams: now, to what is imported, and later, to what will be.
 
-Waits in the import system for the modules of the SDK and patches each right after its code has run,
-before anybody can take a name from it by value. Nothing of the SDK, and no wrapt, is imported for
-that: the table and the adapters are loaded when the first module of the SDK is.
+Waits in the import system for the modules of the SDK, and those of other libraries where asked, and
+patches each right after its code has run, before anybody can take a name from it by value. Nothing
+of the SDK, and no wrapt, is imported for that: the table and the adapters are loaded when the first
+module that has a row is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _pools, _workspace
 
 if TYPE_CHECKING:
-    from ._seams import Seam
+    from ._seam import Seam
 
 SDK = "dashscope"
+
+#: Asks for the libraries by which programs send without the SDK.
+CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
+#: The modules of their rows, known before ``_libraries`` is loaded.
+LIBRARIES = frozenset(
+    {
+        "requests.sessions", "httpx._client", "httpx2._client", "aiohttp.client_reqrep",
+        "urllib3.connectionpool", "urllib.request", "websocket._core", "websockets.client",
+        "websockets.legacy.client",
+    }
+)  # fmt: skip
 
 APPLIED, ABSENT, WAITING, FAILED = "applied", "absent", "waiting", "failed"
 
@@ -41,13 +53,31 @@ _patched = False
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
 _done: set[str] = set()
-_warned = False
+_warned: set[str] = set()
+_NONE: frozenset[str] = frozenset()
+#: Those that are waited for.
+_libraries = _NONE
+
+
+_ON, _OFF = ("1", "on", "true", "yes"), ("0", "off", "false", "no")
 
 
 def switched_off() -> bool:
     """Whether DASHSCOPE_WS_PATCH is 0, off, false or no (in any capitalisation)."""
-    value = os.environ.get("DASHSCOPE_WS_PATCH", "")
-    return value.strip().lower() in ("0", "off", "false", "no")
+    return os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in _OFF
+
+
+def _asked_for_libraries() -> bool:
+    value = os.environ.get(CLIENTS, "").strip()
+    if value.lower() in _ON:
+        return True
+    if value and value.lower() not in _OFF:
+        _workspace.warn(
+            f"{CLIENTS} is {_workspace.masked(value)!r}, and taken for 0: it may be "
+            f"{', '.join(_ON)} (requests that do without the SDK carry the workspace too) or "
+            f"{', '.join(_OFF)} (they do not)"
+        )
+    return False
 
 
 def is_patched() -> bool:
@@ -55,15 +85,25 @@ def is_patched() -> bool:
     return _patched
 
 
-def patch() -> None:
+def patch(clients: bool | None = None) -> None:
     """Patch the SDK's modules, those imported already and those imported from now on.
 
-    Patching twice patches once. Raises nothing, unless DASHSCOPE_WS_PATCH_STRICT is 1: then
-    SeamError for a seam that should fit this SDK release and does not.
+    With ``clients`` also the libraries by which programs send to the service without the SDK:
+    requests, httpx, aiohttp and others. None leaves that to DASHSCOPE_WS_PATCH_CLIENTS.
+
+    Patching twice patches once; a later call may switch ``clients``. Raises nothing, unless
+    DASHSCOPE_WS_PATCH_STRICT is 1: then SeamError for a seam that should fit this release of the
+    SDK, or of a library, and does not.
     """
-    global _patched
+    global _patched, _libraries
     with _lock:
+        if _patched and clients in (None, bool(_libraries)):
+            return
+        if _patched and not clients:
+            unpatch()
+        _libraries = LIBRARIES if clients or (clients is None and _asked_for_libraries()) else _NONE
         if _patched:
+            _patch_imported()
             return
         _patched = True
         sys.meta_path.insert(0, _finder)
@@ -75,12 +115,14 @@ def patch() -> None:
 
 
 def unpatch() -> None:
-    """Put the SDK's, and the standard library's, very own objects back."""
-    global _patched
+    """Put the SDK's, and other libraries', very own objects back."""
+    global _patched, _libraries
     with _lock:
         if not _patched:
             return
-        _patched = False
+        _patched, _libraries = False, _NONE
+        if f"{__package__}._libraries" in sys.modules:
+            sys.modules[f"{__package__}._libraries"].active = False  # type: ignore[attr-defined]
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
@@ -103,6 +145,23 @@ def report() -> list[tuple[Seam, str, str]]:
     return [(seam, *_states.get(seam, (WAITING, ""))) for seam in SEAMS]
 
 
+def covered() -> dict[str, tuple[str, str]]:
+    """Each library that is patched beside the SDK, or waited for: its state and, for one whose
+    insides do not fit, the reason. Empty where they were not asked for."""
+    found: dict[str, tuple[str, str]] = {}
+    if _libraries:
+        from ._libraries import SEAMS
+
+        for seam in SEAMS:
+            top = seam.module.partition(".")[0]
+            name = seam.module if top == "urllib" else top
+            state = _states.get(seam, (WAITING, ""))
+            if found.get(name, (WAITING,))[0] != FAILED and state[0] != WAITING:
+                found[name] = state
+            found.setdefault(name, state)
+    return found
+
+
 def _is_sdk(name: str) -> bool:
     return name == SDK or name.startswith(SDK + ".")
 
@@ -112,7 +171,7 @@ def _is_sdk(name: str) -> bool:
 
 def _patch_imported() -> None:
     for name in list(sys.modules):
-        if _is_sdk(name) and name not in _done:
+        if (_is_sdk(name) or name in _libraries) and name not in _done:
             _patch_module(name)
 
 
@@ -131,25 +190,31 @@ def _patch_module(name: str) -> None:
 def _apply_rows(module: ModuleType, users: list[str]) -> None:
     """Apply the rows of ``module``, of which the modules ``users`` may have taken names."""
     try:
-        rows = _rows()
+        rows = _rows(_is_sdk(module.__name__))
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
     _done.add(module.__name__)
+    if module.__name__ in _libraries:
+        sys.modules[f"{__package__}._libraries"].active = True  # type: ignore[attr-defined]
     for seam in rows.get(module.__name__, ()):
         try:
             _states[seam] = (_apply(seam, module, users), "")
         except Exception as error:
             _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
-            _complain(f"patch {seam.module}.{seam.attribute} of this dashscope release", error)
+            library = seam.module.partition(".")[0]
+            _complain(f"patch {seam.module}.{seam.attribute} of this {library} release", error)
 
 
 @functools.cache
-def _rows() -> dict[str, list[Seam]]:
-    from ._seams import SEAMS
+def _rows(sdk: bool) -> dict[str, list[Seam]]:
+    if sdk:
+        from ._seams import SEAMS as seams
+    else:
+        from ._libraries import SEAMS as seams
 
     rows: dict[str, list[Seam]] = {}
-    for seam in SEAMS:
+    for seam in seams:
         rows.setdefault(seam.module, []).append(seam)
     return rows
 
@@ -252,12 +317,11 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 
 def _complain(what: str, error: Exception) -> None:
-    global _warned
     message = f"cannot {what} ({type(error).__name__}: {error})"
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
         raise SeamError(f"{message}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on") from error
-    if not _warned:
-        _warned = True
+    if what not in _warned:
+        _warned.add(what)
         _workspace.warn(
             f"{message}: requests may lack the workspace; upgrade dashscope-ws-patch, and see "
             "`python -m dashscope_ws_patch doctor` for the state of each seam"
@@ -268,13 +332,15 @@ def _complain(what: str, error: Exception) -> None:
 
 
 class _Finder:
-    """Finds the modules of the SDK as everybody else would, and patches them after they ran."""
+    """Finds the modules that have rows as everybody else would, and patches them after they ran."""
 
     def __init__(self) -> None:
         self._busy = threading.local()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if not name.startswith(SDK) or not _is_sdk(name) or getattr(self._busy, "now", False):
+        if name not in _libraries and (not name.startswith(SDK) or not _is_sdk(name)):
+            return None
+        if getattr(self._busy, "now", False):
             return None
         # Another hook on meta_path may ask all finders again, and so us: the first time counts.
         self._busy.now = True

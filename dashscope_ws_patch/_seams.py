@@ -8,22 +8,15 @@ new way out of the SDK is a new row.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from . import _adapters as adapt
 from . import _clients as clients
+from . import _libraries
+from ._seam import Seam
 from .hint import watch as hints
 
-
-class Seam(NamedTuple):
-    """One row: ``attribute`` of ``module`` is put through ``adapter``."""
-
-    module: str
-    attribute: str
-    adapter: adapt.Adapter
-    since: str
-    until: str | None = None
-
+#: The rows of the libraries by which programs send without the SDK: applied where they are asked
+#: for, and kept apart because they must not wait for wrapt.
+CLIENT_SEAMS = _libraries.SEAMS
 
 _ENTITIES = "dashscope.api_entities."
 _BASE = "dashscope.client.base_api"
