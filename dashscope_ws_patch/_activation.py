@@ -29,7 +29,8 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 LIBRARIES = frozenset(
     {
         "requests.sessions", "httpx._client", "httpx2._client", "aiohttp.client_reqrep",
-        "urllib3.connectionpool", "urllib.request", "websocket._core", "websockets.client",
+        "urllib3.connectionpool", "urllib.request", "websocket._core",
+        "websockets.asyncio.client", "websockets.trio.client", "websockets.sync.client",
         "websockets.legacy.client",
     }
 )  # fmt: skip

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import functools
 import sys
+from contextlib import suppress
+from socket import SHUT_RDWR
 from types import FunctionType
 from typing import Any, Callable
 
 from ._decision import HEADER, route
 from ._hosts import in_url, is_unnamed
 from ._seam import Seam
+from ._workspace import WorkspaceError
 
 _NAME = HEADER.lower()
 
@@ -81,7 +84,8 @@ class _Sent:
     native: Callable[[], Any]
 
     def copy(self) -> Any:
-        return type(self)(self)
+        kind: Any = type(self)
+        return kind(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.native().__reduce_ex__(protocol)
@@ -265,16 +269,40 @@ def _split(line: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def _handshake_headers(connection: Any, given: Any) -> Any:
+    headers = sys.modules["websockets.datastructures"].Headers(given or ())
+    protocol = connection.protocol
+    uri = getattr(protocol, "uri", None) or protocol.wsuri  # older releases
+    return headers if _fill_multiple(uri.host, headers) else given
+
+
 @_adapter
 def websockets(original: Any) -> Any:
-    """``ClientProtocol.send_request`` of websockets: one for each hop, asyncio and threads."""
+    """``ClientConnection.handshake`` of websockets in asyncio and trio: one for each hop. What is
+    raised in the protocol below it would leave a connection behind that waits for its end."""
 
-    def send_request(self: Any, request: Any) -> Any:
-        uri = getattr(self, "uri", None) or self.wsuri  # before 17
-        _fill_multiple(uri.host, request.headers)
-        return original(self, request)
+    async def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+        return await original(self, _handshake_headers(self, additional_headers), *args, **kw)
 
-    return send_request
+    return handshake
+
+
+@_adapter
+def websockets_sync(original: Any) -> Any:
+    """The same in threads."""
+
+    def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+        try:
+            headers = _handshake_headers(self, additional_headers)
+        except WorkspaceError:
+            # The thread that waits for an answer is waited for, and would not see that a TLS socket
+            # is closed under it.
+            with suppress(OSError):
+                self.socket.shutdown(SHUT_RDWR)
+            raise
+        return original(self, headers, *args, **kw)
+
+    return handshake
 
 
 @_adapter
@@ -289,14 +317,16 @@ def websockets_legacy(original: Any) -> Any:
     return write_http_request
 
 
-def _fill_multiple(host: str, headers: Any) -> None:
-    """Fill the headers that websockets has made for one handshake."""
+def _fill_multiple(host: str, headers: Any) -> bool:
+    """Fill the headers of one handshake, of a class of websockets; False if they stay native."""
     if active and is_unnamed(host) and not any(map(_names, headers.get_all(HEADER))):
         workspace = _workspace(host)
         if workspace is not None:
             if HEADER in headers:  # blank
                 del headers[HEADER]
             headers[HEADER] = workspace
+            return True
+    return False
 
 
 # The table. A library of which the attribute is missing is one whose insides do not fit.
@@ -311,7 +341,9 @@ SEAMS = (
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", urllib_request, ""),
     Seam("websocket._core", "handshake", websocket_client, ""),
-    Seam("websockets.client", "ClientProtocol.send_request", websockets, ""),
+    Seam("websockets.asyncio.client", "ClientConnection.handshake", websockets, ""),
+    Seam("websockets.trio.client", "ClientConnection.handshake", websockets, ""),
+    Seam("websockets.sync.client", "ClientConnection.handshake", websockets_sync, ""),
     Seam(
         "websockets.legacy.client",
         "WebSocketClientProtocol.write_http_request",
