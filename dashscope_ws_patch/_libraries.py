@@ -12,6 +12,7 @@ Nothing here needs wrapt: a program that never imports the SDK does without it.
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from contextlib import suppress
 from socket import SHUT_RDWR
@@ -88,7 +89,7 @@ class _Sent:
         return kind(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.native().__reduce_ex__(protocol)
+        return operator.itemgetter(0), ((self.native(),),)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import ssl
 from importlib import import_module
 from importlib.util import find_spec
@@ -60,6 +61,7 @@ def _importable(library: str) -> bool:
         return False
 
 
+@functools.cache
 def trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file())
 

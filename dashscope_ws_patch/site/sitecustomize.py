@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
     """Find dashscope as the finders after this one do; have nothing to do with other modules."""
-    if name != "dashscope":
+    if name not in waited:
         return None
     finders: list[Any] = sys.meta_path
     for finder in finders[finders.index(this) + 1 :] if this in finders else []:
@@ -88,12 +88,26 @@ def switched_off() -> bool:
     return environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in ("0", "off", "false", "no")
 
 
+def libraries_asked_for() -> bool:
+    """Say whether DASHSCOPE_WS_PATCH_CLIENTS does: the libraries that send without the SDK."""
+    from os import environ
+
+    value = environ.get("DASHSCOPE_WS_PATCH_CLIENTS", "").strip().lower()
+    return value not in ("", "0", "off", "false", "no")  # what is unknown, the package warns of
+
+
 # No module but sys is kept in a global: it would live on into the interpreter's exit, and take
 # longer to clear there than all this takes to run.
 this = sys.modules[__name__]
 folder = __file__[: -len("/sitecustomize.py")]
+waited = {"dashscope"}
 if not switched_off():
     sys.meta_path.insert(0, this)
+    if libraries_asked_for():
+        waited |= {"requests", "httpx", "httpx2", "aiohttp", "urllib3", "urllib.request"}
+        waited |= {"websocket", "websockets"}
+        if not waited.isdisjoint(sys.modules):  # a .pth file has been first
+            load_package()
 
 spec = neighbour()
 if spec is None:
