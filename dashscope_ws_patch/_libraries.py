@@ -25,6 +25,7 @@ from ._seam import Seam
 from ._workspace import WorkspaceError
 
 _NAME = HEADER.lower()
+_RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
 
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
 #: it to put it back, keeps it in use after ``unpatch``: then it does nothing.
@@ -60,8 +61,13 @@ def _is_name(name: Any) -> bool:
     return (name.decode("latin-1") if isinstance(name, bytes) else name).lower() == _NAME
 
 
+def _spellings(headers: Any) -> list[Any]:
+    # The length first: it is all that most names pay.
+    return [name for name in headers or () if len(name) == len(HEADER) and _is_name(name)]
+
+
 def _any_names(headers: Any) -> bool:
-    return any(_is_name(name) and _names(headers[name]) for name in headers or ())
+    return any(_names(headers[name]) for name in _spellings(headers))
 
 
 def _workspace(host: Any) -> str | None:
@@ -72,7 +78,7 @@ def _workspace(host: Any) -> str | None:
 def _filled(headers: Any, workspace: str) -> Any:
     """A copy of a mapping of headers, or of None, with the header."""
     filled = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
-    for name in [name for name in filled if _is_name(name)]:  # blank
+    for name in _spellings(filled):  # blank
         del filled[name]
     filled[HEADER] = workspace
     return filled
@@ -104,6 +110,12 @@ def _sent(plain: Any) -> Any:
     return Sent
 
 
+def _require(fits: bool, what: str) -> None:
+    # The classes' public ways cost more than all the rest, and take three of four microseconds.
+    if not fits:
+        raise LookupError(f"{what} keeps its headers in another way")
+
+
 def _with_headers(request: Any, headers: Any) -> Any:
     """A shallow copy; the libraries' own ways, and ``copy.copy``, lose some of what is sent."""
     copy = object.__new__(type(request))
@@ -119,6 +131,12 @@ def _with_headers(request: Any, headers: Any) -> Any:
 def requests(original: Any) -> Any:
     """``Session.send`` of requests, by which each hop of a redirect is sent too."""
     plain = sys.modules["requests.structures"].CaseInsensitiveDict
+    _require(getattr(plain({"A": "b"}), "_store", None) == {"a": ("A", "b")}, "requests")
+    kind = _sent(plain)
+
+    def named(headers: Any) -> bool:
+        found = headers._store.get(_NAME)
+        return found is not None and _names(found[1])
 
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         headers = request.headers
@@ -128,12 +146,13 @@ def requests(original: Any) -> Any:
         if active and in_url(request.url):
             if not isinstance(headers, plain):
                 headers = plain(headers)
-            if not _names(headers.get(HEADER)) and not _names(self.headers.get(HEADER)):
+            if not named(headers) and not _any_names(self.headers):
                 workspace = route(request.url)[1]
                 if workspace is not None:
-                    sent = _sent(plain)(headers)
-                    sent.pop(HEADER, None)  # a blank one may be spelled otherwise
-                    sent[HEADER] = workspace
+                    sent = kind.__new__(kind)
+                    sent._store = headers._store.copy()
+                    sent._store.pop(_NAME, None)  # a blank one may be spelled otherwise
+                    sent._store[_NAME] = (HEADER, workspace)
                     request = _with_headers(request, sent)
         return original(self, request, *args, **kwargs)
 
@@ -146,39 +165,45 @@ def _httpx_request(client: Any, request: Any) -> Any:
     if isinstance(headers, _Sent):
         headers = headers.native()
         request = _with_headers(request, headers)
-    if (
-        active
-        and is_unnamed(request.url.host)
-        and not _names(headers.get(HEADER))
-        and not _names(client.headers.get(HEADER))
-    ):
-        workspace = _workspace(request.url.host)
-        if workspace is not None:
-            plain: Any = type(headers)
-            sent = _sent(plain)(headers, encoding=headers.encoding)
-            sent[HEADER] = workspace
-            return _with_headers(request, sent)
-    return request
+    if not active or not is_unnamed(host := request.url.host):
+        return request
+    if _raw_names(headers) or _raw_names(client.headers):
+        return request
+    workspace = _workspace(host)
+    if workspace is None:
+        return request
+    plain: Any = type(headers)
+    kind = _sent(plain)
+    sent = kind.__new__(kind)
+    sent.__dict__.update(headers.__dict__)
+    others = [header for header in headers._list if header[1] != _RAW_NAME]  # without a blank one
+    sent._list = [*others, (_RAW, _RAW_NAME, workspace.encode())]
+    return _with_headers(request, sent)
 
 
-@_adapter
-def httpx(original: Any) -> Any:
-    """``Client._send_single_request`` of httpx and httpx2: one hop, ``send`` follows redirects."""
-
-    def _send_single_request(self: Any, request: Any) -> Any:
-        return original(self, _httpx_request(self, request))
-
-    return _send_single_request
+def _raw_names(headers: Any) -> bool:
+    return any(v.strip() for v in [v for _, name, v in headers._list if name == _RAW_NAME])
 
 
-@_adapter
-def httpx_async(original: Any) -> Any:
-    """``AsyncClient._send_single_request``."""
+def httpx(library: str, asynchronous: bool = False) -> Callable[[Any], Any]:
+    """``_send_single_request`` of a client of httpx or httpx2: one hop, ``send`` follows redirects.
 
-    async def _send_single_request(self: Any, request: Any) -> Any:
-        return await original(self, _httpx_request(self, request))
+    ``library`` is the name of the one or the other.
+    """
 
-    return _send_single_request
+    def make(original: Any) -> Any:
+        headers = sys.modules[f"{library}._models"].Headers({"A": "b"})
+        _require(getattr(headers, "_list", None) == [(b"A", b"a", b"b")], library)
+
+        def _send_single_request(self: Any, request: Any) -> Any:
+            return original(self, _httpx_request(self, request))
+
+        async def _send_single_request_async(self: Any, request: Any) -> Any:
+            return await original(self, _httpx_request(self, request))
+
+        return _send_single_request_async if asynchronous else _send_single_request
+
+    return _adapter(make)
 
 
 @_adapter
@@ -334,10 +359,10 @@ def _fill_multiple(host: str, headers: Any) -> bool:
 
 SEAMS = (
     Seam("requests.sessions", "Session.send", requests, ""),
-    Seam("httpx._client", "Client._send_single_request", httpx, ""),
-    Seam("httpx._client", "AsyncClient._send_single_request", httpx_async, ""),
-    Seam("httpx2._client", "Client._send_single_request", httpx, ""),
-    Seam("httpx2._client", "AsyncClient._send_single_request", httpx_async, ""),
+    Seam("httpx._client", "Client._send_single_request", httpx("httpx"), ""),
+    Seam("httpx._client", "AsyncClient._send_single_request", httpx("httpx", True), ""),
+    Seam("httpx2._client", "Client._send_single_request", httpx("httpx2"), ""),
+    Seam("httpx2._client", "AsyncClient._send_single_request", httpx("httpx2", True), ""),
     Seam("aiohttp.client_reqrep", "ClientRequest.__init__", aiohttp, ""),
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", urllib_request, ""),

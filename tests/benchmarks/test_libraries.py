@@ -41,7 +41,7 @@ def of_requests(url: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 def of_httpx(url: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     client = httpx.Client()
-    return _libraries.httpx, (client, client.build_request("GET", url, headers=HEADERS))
+    return _libraries.httpx("httpx"), (client, client.build_request("GET", url, headers=HEADERS))
 
 
 def of_urllib3(url: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
