@@ -14,15 +14,16 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+import threading
 from contextlib import suppress
 from socket import SHUT_RDWR
 from types import FunctionType
 from typing import Any, Callable
 
-from ._decision import HEADER, route
+from ._decision import HEADER, route, scope_in_effect
 from ._hosts import in_url, is_unnamed
 from ._seam import Seam
-from ._workspace import WorkspaceError
+from ._workspace import WorkspaceError, scope
 
 _NAME = HEADER.lower()
 _RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
@@ -353,6 +354,33 @@ def _fill_multiple(host: str, headers: Any) -> bool:
             headers[HEADER] = workspace
             return True
     return False
+
+
+# The SDK's own threads
+
+
+class _Thread(threading.Thread):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._carried = scope_in_effect()
+
+    def run(self) -> None:
+        scope.set(self._carried)
+        super().run()
+
+
+class _Threading:
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return _Thread if name == "Thread" else getattr(self._module, name)
+
+
+def threads(original: Any) -> Any:
+    """``threading``, in a module of the SDK that connects in a thread what it has decided about
+    before: a library asked there must not find the environment where the caller's scope holds."""
+    return _Threading(original)
 
 
 # The table. A library of which the attribute is missing is one whose insides do not fit.

@@ -81,6 +81,11 @@ SEAMS = (
     Seam(_AUDIO + "asr.recognition", "threading", adapt.library, "1.4.0"),
     Seam(_TRANSLATION, "threading", adapt.library, "1.22.0"),
     Seam(_TTS_V2, "threading", adapt.library, "1.20.0"),
+    Seam("dashscope.common.utils", "threading", _libraries.threads, "2.0.1"),
+    Seam(_AUDIO + "qwen_omni.omni_realtime", "threading", _libraries.threads, "2.0.1"),
+    Seam(_AUDIO + "qwen_tts_realtime.qwen_tts_realtime", "threading", _libraries.threads, "2.0.1"),
+    Seam(_DIALOG, "threading", _libraries.threads, "2.0.1"),
+    Seam(_TINGWU, "threading", _libraries.threads, "2.0.1"),
     Seam(_AIGC + "video_synthesis", "ThreadPoolExecutor", adapt.executor, "1.25.14"),
     # Objects that remember what they were told, and where they were made.
     Seam(_AUDIO + "asr.recognition", "Recognition.__init__", adapt.construct, "1.4.0"),
