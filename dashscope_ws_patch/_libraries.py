@@ -136,6 +136,8 @@ def requests(original: Any) -> Any:
     kind = _sent(plain)
 
     def named(headers: Any) -> bool:
+        if not isinstance(headers, plain):  # the program's own
+            return _any_names(headers)
         found = headers._store.get(_NAME)
         return found is not None and _names(found[1])
 
@@ -147,7 +149,7 @@ def requests(original: Any) -> Any:
         if active and in_url(request.url):
             if not isinstance(headers, plain):
                 headers = plain(headers)
-            if not named(headers) and not _any_names(self.headers):
+            if not named(headers) and not named(self.headers):
                 workspace = route(request.url)[1]
                 if workspace is not None:
                     sent = kind.__new__(kind)
@@ -183,7 +185,7 @@ def _httpx_request(client: Any, request: Any) -> Any:
 
 
 def _raw_names(headers: Any) -> bool:
-    return any(v.strip() for v in [v for _, name, v in headers._list if name == _RAW_NAME])
+    return bool([1 for _, name, value in headers._list if name == _RAW_NAME and value.strip()])
 
 
 def httpx(library: str, asynchronous: bool = False) -> Callable[[Any], Any]:
@@ -231,7 +233,7 @@ def urllib3(original: Any) -> Any:
         if active and (is_unnamed(self.host) if url[:1] == "/" else in_url(url)):
             given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
             headers = self.headers if given is None else given
-            if not _any_names(headers):
+            if not isinstance(headers, _Sent) and not _any_names(headers):
                 workspace = _workspace(self.host) if url[:1] == "/" else route(url)[1]
                 if workspace is not None:
                     headers = _filled(headers, workspace)
