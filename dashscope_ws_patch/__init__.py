@@ -7,7 +7,9 @@ environment variable DASHSCOPE_WORKSPACE (else DASHSCOPE_WORKSPACE_ID), read at 
 
 from ._activation import SeamError, is_patched, patch, switched_off, unpatch
 from ._workspace import (
+    ScopeToken,
     WorkspaceError,
+    carry_workspace,
     get_workspace,
     reset_workspace,
     set_workspace,
@@ -15,8 +17,10 @@ from ._workspace import (
 )
 
 __all__ = [
+    "ScopeToken",
     "SeamError",
     "WorkspaceError",
+    "carry_workspace",
     "get_workspace",
     "is_patched",
     "patch",

@@ -12,8 +12,9 @@ import functools
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _pools, _workspace
@@ -54,7 +55,9 @@ _patched = False
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
 _done: set[str] = set()
-_warned: set[str] = set()
+#: The modules in the order in which their code began to run.
+_begun: list[str] = []
+_complained: set[str] = set()
 _NONE: frozenset[str] = frozenset()
 #: Those that are waited for.
 _libraries = _NONE
@@ -106,7 +109,7 @@ def patch(clients: bool | None = None) -> None:
         if _patched:
             _patch_imported()
             return
-        _patched = True
+        _patched = _workspace.in_force = True
         sys.meta_path.insert(0, _finder)
         if os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0":
             _workspace.on_scope = _pools.follow
@@ -121,7 +124,8 @@ def unpatch() -> None:
     with _lock:
         if not _patched:
             return
-        _patched, _libraries = False, _NONE
+        _patched = _workspace.in_force = False
+        _libraries = _NONE
         if f"{__package__}._libraries" in sys.modules:
             sys.modules[f"{__package__}._libraries"].active = False  # type: ignore[attr-defined]
         # A new list: another thread that walks the old one must not skip a finder.
@@ -179,6 +183,11 @@ def _patch_imported() -> None:
 def _patch_module(name: str) -> None:
     """Apply the rows of an imported module, now or as soon as its code has run."""
     module = sys.modules.get(name)
+    if type(module).__name__ == "_LazyModule":  # a look at it would run it
+        spec = object.__getattribute__(module, "__spec__")
+        if not isinstance(spec.loader, _Loader):
+            spec.loader = _Loader(spec.loader)
+        return
     spec = getattr(module, "__spec__", None)
     if getattr(spec, "_initializing", False):
         # Half imported: we were imported from below it. Its classes may not be there yet.
@@ -191,20 +200,27 @@ def _patch_module(name: str) -> None:
 def _apply_rows(module: ModuleType, users: list[str]) -> None:
     """Apply the rows of ``module``, of which the modules ``users`` may have taken names."""
     try:
-        rows = _rows(_is_sdk(module.__name__))
+        by_module = _rows(_is_sdk(module.__name__))
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
-    _done.add(module.__name__)
-    if module.__name__ in _libraries:
+    if _workspace.on_scope is not None and getattr(sys.flags, "thread_inherit_context", False):
+        # CPython 3.14 on: a thread that is born in a call of the SDK would go on in it.
+        _workspace.on_scope()
+    name = module.__name__
+    _done.add(name)
+    if name in _libraries:
         sys.modules[f"{__package__}._libraries"].active = True  # type: ignore[attr-defined]
-    for seam in rows.get(module.__name__, ()):
+    rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
+    for seam in rows:
         try:
-            _states[seam] = (_apply(seam, module, users), "")
+            state = _apply(seam, module, users, rows)
+            if _states.get(seam) != (APPLIED, ""):
+                _states[seam] = (state, "")
         except Exception as error:
             _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
-            library = seam.module.partition(".")[0]
-            _complain(f"patch {seam.module}.{seam.attribute} of this {library} release", error)
+            library = name.partition(".")[0]
+            _complain(f"patch {name}.{seam.attributes} of this {library} release", error)
 
 
 @functools.cache
@@ -237,36 +253,55 @@ class _WatchedSpec(ModuleSpec):
                     _patch_imported()
 
 
-def _apply(seam: Seam, module: ModuleType, users: list[str]) -> str:
-    targets = _targets(seam, module)
-    if not targets:
-        return _missing(seam)
+def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -> str:
+    targets = list(_targets(seam, module, rows))
+    made: dict[int, Any] = {}  # one function may stand under two names
     for owner, name in targets:
-        original = vars(owner)[name]
-        replacement = seam.adapter(original)
+        original = _own(owner, name)
+        replacement = made.get(id(original)) or seam.adapter(original)
+        made[id(original)] = replacement
+        if replacement is original:
+            continue
         setattr(owner, name, replacement)
         _patches.append(_Patch(owner, name, original, replacement))
         if owner is module:
             _exchange(module, original, replacement, users)
-    return APPLIED
+    return APPLIED if targets else ABSENT
 
 
-def _targets(seam: Seam, module: ModuleType) -> list[tuple[Any, str]]:
-    path, _, name = seam.attribute.rpartition(".")
-    owners: list[Any] = [module]
-    if path == "*":
-        owners = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type)
-            and value.__module__ == module.__name__
-            and _is_made_with_client(value)
-        ]
-    elif path:
-        owners = [vars(module)[path]] if path in vars(module) else []
-    if name == "*":
-        return [(o, key) for o in owners for key, v in vars(o).items() if _is_public_method(key, v)]
-    return [(owner, name) for owner in owners if name in vars(owner)]
+def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple[Any, str]]:
+    """The owners and names of what a row stands for; raises LookupError where it is not there,
+    though this release should have it."""
+    of_its_own = {path for row in rows for path in row.attributes.split()}
+    for path in seam.attributes.split():
+        path, _, name = path.rpartition(".")
+        owners: list[Any] = [module]
+        if path in ("*", "*(client)"):
+            owners = [
+                value
+                for value in vars(module).values()
+                if isinstance(value, type)
+                and value.__module__ == module.__name__
+                and (path == "*" or _is_made_with_client(value))
+            ]
+        elif path:
+            owners = [_own(module, path)] if path in vars(module) else []
+        found = [(owner, name) for owner in owners if name in vars(owner)]
+        if name == "*":
+            found = [
+                (owner, key)
+                for owner in owners
+                for key, value in vars(owner).items()
+                if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
+            ]
+        if not found and "*" not in path:
+            _missing(seam, path, name)
+        yield from found
+
+
+def _own(owner: Any, name: str) -> Any:
+    """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
+    return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
 
 
 def _is_made_with_client(kind: type) -> bool:
@@ -276,8 +311,9 @@ def _is_made_with_client(kind: type) -> bool:
 
 
 def _is_public_method(name: str, value: object) -> bool:
+    # Handlers are called by the SDK itself.
     function = getattr(value, "__func__", value)
-    return not name.startswith("_") and callable(function) and hasattr(function, "__code__")
+    return not name.startswith(("_", "on_")) and isinstance(function, FunctionType)
 
 
 def _exchange(module: ModuleType, old: object, new: object, users: list[str]) -> None:
@@ -295,22 +331,28 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
                     setattr(user, key, new)
 
 
-def _missing(seam: Seam) -> str:
-    """ABSENT if this release is not one that should have the seam; else raises LookupError."""
+def _missing(seam: Seam, path: str, name: str) -> None:
+    """Raise LookupError if this release should have what is missing."""
     release = _numbers(sdk_release())
     if _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release):
-        raise LookupError(f"{seam.module} has no {seam.attribute}")
-    return ABSENT
+        raise LookupError(f"{seam.module} has no {f'{path}.{name}' if path else name}")
 
 
 def sdk_release() -> str:
     """The version of the SDK, without importing it."""
     version = sys.modules.get(SDK + ".version")
-    if version is None:
-        from importlib.metadata import version as installed
+    if version is not None:
+        return str(version.__version__)
+    from importlib import metadata
 
-        return installed(SDK)
-    return str(version.__version__)
+    try:
+        return metadata.version(SDK)
+    except metadata.PackageNotFoundError:  # vendored
+        if SDK not in sys.modules:
+            raise
+        from importlib import import_module
+
+        return str(import_module(SDK + ".version").__version__)
 
 
 def _numbers(release: str) -> tuple[int, ...]:
@@ -321,8 +363,8 @@ def _complain(what: str, error: Exception) -> None:
     message = f"cannot {what} ({type(error).__name__}: {error})"
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
         raise SeamError(f"{message}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on") from error
-    if what not in _warned:
-        _warned.add(what)
+    if what not in _complained:
+        _complained.add(what)
         _workspace.warn(
             f"{message}: requests may lack the workspace; upgrade dashscope-ws-patch, and see "
             "`python -m dashscope_ws_patch doctor` for the state of each seam"
@@ -375,11 +417,18 @@ class _Loader:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        before = len(sys.modules)
+        # Only a module that begins to run meanwhile can take names from this one unpatched.
+        begun = len(_begun)
+        _begun.append(module.__name__)
         self._loader.exec_module(module)
         with _lock:
             if _patched:
-                _apply_rows(module, list(sys.modules)[before:])
+                _apply_rows(module, _begun[begun:])
 
+
+# A module that warns while it is imported means whoever imports it. The warnings module counts the
+# frames of the import system for nothing, and knows them by the name of their file.
+_exec: Any = _Loader.exec_module
+_exec.__code__ = _exec.__code__.replace(co_filename=f"{__file__} (importlib._bootstrap)")
 
 _finder = _Finder()

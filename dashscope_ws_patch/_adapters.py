@@ -1,393 +1,534 @@
-"""The adapters: one for each way in which the SDK takes a workspace.
+"""The adapters of the 1.x surface: one for each way in which the SDK takes a workspace.
 
 An adapter is given the SDK's own object (a function, a method, a library's module) and returns what
-is put into its place. Which workspace goes where is decided by ``_decision``.
+is put into its place. Which workspace a request carries is asked of ``_decision.decide``.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
+import inspect
 import operator
 import sys
-import threading
 import types
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextvars import copy_context
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import wrapt
 
 from . import _workspace
+from ._carry import carried, in_scope
 from ._decision import (
-    DOMAIN,
     HEADER,
     NO_CALL,
+    PLACEHOLDER,
     Call,
+    Memory,
     ambient,
-    argument,
     current,
-    during,
-    keep,
-    named,
-    opened,
-    remember,
-    require_host_label,
-    route,
-    scope_in_effect,
-    with_argument,
+    decide,
+    filled,
+    without_workspace,
     workspace_in_headers,
+    workspace_in_host,
 )
+from .hint.watch import Sent, heard, watched
 
 Adapter = Callable[[Any], Any]
+Arguments = tuple[Any, ...]
+_Make = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_call_here, _scope_here = current.get, _workspace.scope.get
 
 
 # Functions and methods
 
 
-class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
-    # wrapt's wrappers refuse to be pickled or copied; a bound method that goes to a process pool
-    # must travel as it does natively.
+def method(make: _Make) -> Adapter:
+    """An adapter of functions and methods, class methods and static ones, from what makes the
+    replacement of a function."""
+
+    def adapter(original: Any) -> Any:
+        if isinstance(original, (classmethod, staticmethod)):
+            return type(original)(adapter(original.__func__))
+        replacement = make(original)
+        if replacement is original:
+            return original
+        functools.update_wrapper(replacement, original)
+        # A disguise costs as much as all the rest of a call: only where it tells something.
+        flags = original.__code__.co_flags ^ replacement.__code__.co_flags
+        disguised = flags & _LAZY or original.__name__ == "__init__"
+        return _Disguised(original, replacement) if disguised else replacement
+
+    return adapter
+
+
+_LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function that passes for the one in whose place it stands, coroutine function or not, up to
+    its code and defaults; bound to an object it is a method like any other."""
+
+    def __init__(self, original: Any, replacement: Any) -> None:
+        super().__init__(original)
+        self._self_call = replacement
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._self_call(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
-        function = self.__wrapped__
-        if isinstance(function, types.MethodType):
-            return function.__reduce_ex__(protocol)
-        owner, _, name = function.__qualname__.rpartition(".")
-        return getattr, (operator.attrgetter(owner)(sys.modules[function.__module__]), name)
+        original = self.__wrapped__
+        found = operator.attrgetter(original.__qualname__)(sys.modules[original.__module__])
+        return original.__qualname__ if found is self else (_first, (original,))
 
     def __copy__(self) -> Any:
         return self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        function = self.__wrapped__
-        if not isinstance(function, types.MethodType):
-            return self
-        return getattr(copy.deepcopy(function.__self__, memo), function.__name__)
+        return self
 
 
-class _Method(wrapt.FunctionWrapper):  # type: ignore[misc]
-    __bound_function_wrapper__ = _Bound
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        function = self.__wrapped__
-        found = operator.attrgetter(function.__qualname__)(sys.modules[function.__module__])
-        if found is self:
-            return function.__qualname__  # by reference, as functions are pickled
-        return operator.itemgetter(0), ((function,),)
+def _first(value: Any) -> Any:
+    return value
 
 
-def method(wrapper: Callable[..., Any]) -> Adapter:
-    """An adapter of methods, from a wrapt wrapper ``(wrapped, instance, args, kwargs)``."""
-    return lambda original: _Method(original, wrapper)
+# What the calling code names, and what objects were told
+
+#: The parameters by which calling code names a workspace, or an address that may,
+_NAMES = ("workspace", "workspace_id")
+_HEADERS = ("headers", "extra_headers")
+# a session (1.24 on) or client (2.x) of its own, with defaults of its own,
+_SESSIONS = ("session", "http_client")
+_URLS = ("base_address", "base_url", "ws_url")
+#: and that of constructors; elsewhere a ``url`` may be anybody's.
+ADDRESS = "url"
+
+objects: Memory[Call] = Memory()
 
 
-def on_behalf(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A method that the calling code calls: its requests are made on behalf of this call."""
-    opening = opened(wrapped, instance, args, kwargs)
-    with during(opening):
-        result = wrapped(*args, **kwargs)
-    # What runs later runs in the scope of the call, not in that of the one who awaits or iterates.
-    if isinstance(result, types.CoroutineType):
-        return _awaited(result, opening, _workspace.scope.get())
-    if isinstance(result, types.GeneratorType):
-        return _iterated(result, opening, _workspace.scope.get())
-    if isinstance(result, types.AsyncGeneratorType):
-        return _aiterated(result, opening, _workspace.scope.get())
+class Parameters:
+    """Where the parameters that may name a workspace stand in a function's positional arguments."""
+
+    def __init__(self, function: Any, *urls: str) -> None:
+        plain = function
+        while hasattr(plain, "__wrapped__"):  # a decorator's (*args, **kwargs) says nothing
+            plain = plain.__wrapped__
+        code = plain.__code__
+        names = code.co_varnames[: code.co_argcount]
+        self.urls = _URLS + urls
+        self.names = frozenset((*_NAMES, *_HEADERS, *_SESSIONS, *self.urls))
+        self.at = {name: at for at, name in enumerate(names) if name in self.names}
+        self.first = min(self.at.values(), default=sys.maxsize)
+        #: Whether the first argument is an object that may have been told something.
+        self.of_object = names[:1] == ("self",)
+
+    def told(self, args: Arguments, kwargs: dict[str, Any]) -> Call:
+        """The call that starts here: it names a workspace, or does what its object, or the call on
+        whose behalf it is made, was told."""
+        outer = _call_here()
+        kept = objects.of(args[0]) if self.of_object and args else None
+        if len(args) <= self.first and self.names.isdisjoint(kwargs):
+            own = NO_CALL
+        else:
+            own = self.named(args, kwargs)
+        if own is NO_CALL:
+            if kept is None:
+                return outer
+            own = kept if kept.workspace else outer
+        born = (kept and kept.born) or outer.born
+        return own if born is own.born else own._replace(born=born)
+
+    def named(self, args: Arguments, kwargs: dict[str, Any]) -> Call:
+        """What these arguments name."""
+        workspace = kwargs.get("workspace")
+        if workspace and isinstance(workspace, str) and workspace.strip():
+            return Call(workspace)
+        given = {name: value for name, value in kwargs.items() if value and name in self.names}
+        if len(args) > self.first:
+            given.update(
+                (name, args[at]) for name, at in self.at.items() if at < len(args) and args[at]
+            )
+        if not given:
+            return NO_CALL
+        for name in _NAMES:
+            value = given.get(name)
+            if isinstance(value, str) and value.strip():
+                return Call(value)
+        for name in _HEADERS:
+            named = workspace_in_headers(given.get(name))
+            if named:
+                return Call(named)
+        for name in _SESSIONS:
+            session = given.get(name)
+            named = workspace_in_headers(getattr(session, "headers", None))
+            if named:
+                return Call(named)
+            label = _label(getattr(session, "base_url", None))
+            if label:
+                return Call(label, by_url=True)
+        for name in self.urls:
+            label = _label(given.get(name))
+            # The SDK's own layers pass this one down.
+            own = "base_compatible_api_url"
+            if label and given[name] is not getattr(sys.modules.get("dashscope"), own, None):
+                return Call(label, by_url=True)
+        return NO_CALL
+
+
+def _label(url: Any) -> str | None:
+    # An httpx.URL is no str.
+    return workspace_in_host(url) if isinstance(url, str) or hasattr(url, "netloc") else None
+
+
+def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) -> Any:
+    parameters = Parameters(function, *urls)
+    first, of_object = parameters.first, parameters.of_object
+    # Looking for what most calls name is cheaper than asking for what hardly any does.
+    seldom = parameters.names - {"workspace", "headers"}
+    lazily = lazily or bool(function.__code__.co_flags & _LAZY)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        outer = told = _call_here()
+        given = kwargs.get
+        workspace = given("workspace")
+        if workspace and workspace == outer.workspace:
+            pass  # it is handed down
+        elif (
+            workspace
+            or given("headers")
+            or len(args) > first
+            or of_object
+            or not seldom.isdisjoint(kwargs)
+        ):
+            told = parameters.told(args, kwargs)
+        if told is outer:
+            result = function(*args, **kwargs)
+        else:
+            current.set(told)
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                current.set(outer)
+        return later(result, told) if lazily else result
+
+    return call
+
+
+def later(result: Any, call: Call) -> Any:
+    """``result`` of a call; what of it runs later runs in the scope of the call, not in that of the
+    one who awaits or iterates."""
+    if type(result) in _LATER:
+        return carried(result, (_workspace.scope, _scope_here()), (current, call))
     return result
 
 
-call = method(on_behalf)
+_LATER = frozenset((types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType))
 
-
-async def _awaited(
-    coroutine: Coroutine[Any, Any, Any], call: Call, scope: _workspace.Scope | None
-) -> Any:
-    with during(call, scope):
-        return await coroutine
-
-
-def _iterated(generator: Any, call: Call, scope: _workspace.Scope | None) -> Iterator[Any]:
-    # Each step runs in a context of its own, because what a generator sets is otherwise seen by the
-    # code that iterates over it.
-    context = copy_context()
-    context.run(current.set, call)
-    context.run(_workspace.scope.set, scope)
-    try:
-        while (item := context.run(next, generator, _END)) is not _END:
-            yield item
-    finally:
-        context.run(generator.close)
-
-
-_END = object()
-
-
-async def _aiterated(
-    generator: Any, call: Call, scope: _workspace.Scope | None
-) -> AsyncIterator[Any]:
-    try:
-        while True:
-            with during(call, scope):
-                try:
-                    item = await generator.__anext__()
-                except StopAsyncIteration:
-                    return
-            yield item
-    finally:
-        await generator.aclose()
+#: A method that the calling code calls: the requests that it makes are made on behalf of this call.
+call = method(_on_behalf)
+#: The same, of one with a ``url`` that is an address of the service,
+call_at = method(lambda function: _on_behalf(function, urls=(ADDRESS,)))
+#: and of one that may return a generator which sends when it is read.
+call_lazily = method(lambda function: _on_behalf(function, lazily=True))
 
 
 @method
-def construct(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def construct(function: Any) -> Any:
     """A constructor: the object remembers what it was told, and the scope it was made in."""
-    opening = opened(wrapped, instance, args, kwargs)
-    with during(opening):
-        wrapped(*args, **kwargs)
-    remember(instance, opening)
+    parameters = Parameters(function, ADDRESS)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        told = parameters.told((self, *args), kwargs)
+        function(self, *args, **kwargs)
+        remember(self, told)
+
+    return __init__
+
+
+def remember(instance: Any, told: Call) -> None:
+    """Keep what the constructor of ``instance`` was told, and the scope it was called in."""
+    born = _scope_here() or told.born
+    if born is not None or told.workspace:
+        objects.keep(instance, told._replace(born=born))
 
 
 @method
-def finalize(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def finalize(function: Any) -> Any:
     """A finalizer that calls methods of its object, in a context of its own.
 
     The garbage collector may run it in the middle of setting a context variable; up to CPython 3.11
     another set in the same context then crashes.
     """
-    copy_context().run(wrapped, *args, **kwargs)
+
+    def __del__(self: Any) -> None:
+        from contextvars import copy_context
+
+        copy_context().run(function, self)
+
+    return __del__
 
 
-# Requests
-
-#: Where most requests go; saves them the look for a host that names a workspace.
-_DEFAULT_HOST = "https://dashscope.aliyuncs.com/"
+# Requests of the 1.x surface
 
 
-def build(original: Any) -> Any:
-    """``_build_api_request``: every HTTP and websocket request object of the 1.x surface.
+class Added(str):
+    """A workspace that the shim has put into a header: it is taken off where a redirect leads away
+    from the service."""
 
-    A plain function, because this is the hot path: a wrapt wrapper costs as much again as all that
-    is done here.
-    """
-    # Looked up once.
-    call_in_progress, scope_here = current.get, _workspace.scope.get
-    environment = _workspace.environment
-
-    @functools.wraps(original)
-    def build_api_request(*args: Any, **kwargs: Any) -> Any:
-        if (
-            "headers" in kwargs
-            or "base_address" in kwargs
-            or "session" in kwargs
-            or kwargs.get("workspace")
-        ):
-            call = opened(original, None, (), kwargs)
-            if call.workspace:
-                # Up to 1.27.4 the method that calls this hands its argument on as a header.
-                if call.source == "header" and _local_of_caller("workspace") == call.workspace:
-                    call = call._replace(source="argument")
-                # The public key for an encrypted request is fetched on behalf of the call.
-                with during(call):
-                    request = original(*args, **kwargs)
-                    keep(request, call)
-                    session = getattr(kwargs.get("session"), "headers", None)
-                    named = workspace_in_headers(request.headers), workspace_in_headers(session)
-                    return request if any(named) else carry(request)
-        request = original(*args, **kwargs)
-        url = request.url
-        if call_in_progress() is not NO_CALL or (
-            not url.startswith(_DEFAULT_HOST) and DOMAIN in url.lower()
-        ):
-            return carry(request)
-        # The same as carry() does, at half the cost.
-        scope = scope_here()
-        workspace = environment()[0] if scope is None else scope.workspace
-        if workspace is not None:
-            request.headers[HEADER] = workspace
-        return request
-
-    def carry(request: Any) -> Any:
-        request.url, workspace = route(request.url)
-        if workspace is not None:
-            request.headers[HEADER] = workspace
-        return request
-
-    return build_api_request
-
-
-def _local_of_caller(name: str) -> Any:
-    """The variable of the function that called the one that asks."""
-    return sys._getframe(2).f_locals.get(name)
+    __slots__ = ()
 
 
 @method
-def send_to_service(
-    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """``async_http_request`` of agentic RL (1.25 on), which takes ``url`` and ``headers``.
+def send(function: Any) -> Any:
+    """``call`` or ``aio_call`` of a request object, HTTP or websocket."""
 
-    It talks to the service, at the endpoints of its constants, and to the user's own functions.
+    def call(self: Any) -> Any:
+        sent = _put(self)
+        return watched(function(self), sent)
+
+    async def aio_call(self: Any) -> Any:
+        sent = _put(self)
+        return watched(await function(self), sent)
+
+    return aio_call if inspect.iscoroutinefunction(function) else call
+
+
+def _put(request: Any) -> Sent:
+    url, headers, kept = request.url, request.headers, request.__dict__
+    named = workspace_in_headers(headers)
+    # The calling code's own, 1.24 on.
+    session = kept.get("_external_session") or kept.get("_external_aio_session")
+    if session is not None:
+        named = named or workspace_in_headers(getattr(session, "headers", None))
+    if named:
+        if PLACEHOLDER in url:
+            request.url = filled(url, named)
+        return url, named, "named", request
+    decision = decide(url)
+    if decision is None:
+        return url, None, None, request
+    request.url, workspace, source = decision
+    if named is not None:  # a blank one
+        request.headers = headers = without_workspace(headers)
+    if workspace is not None:
+        headers[HEADER] = Added(workspace)
+    return request.url, workspace, source, request
+
+
+@method
+def list_tasks(function: Any) -> Any:
+    """``BaseAsyncAioApi.list`` (1.24.3 on), which sends by itself, from ``workspace`` and a URL.
+
+    Not where it leaves that to a request object, which needs no argument for it.
     """
-    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
-    endpoints = tuple(value for name, value in constants.items() if name.endswith("_API") and value)
-    if str(argument(wrapped, args, kwargs, "url")).startswith(endpoints):
-        return _routed(wrapped)(*args, **kwargs)
-    return wrapped(*args, **kwargs)
+    if "_build_api_request" in function.__code__.co_names:
+        return function
 
+    at = function.__code__.co_varnames.index("workspace")
 
-def _routed(function: Any, session: Any = None, service: Callable[[str], bool] = bool) -> Any:
-    """``function`` with the workspace put into the URL and the headers that it is given.
+    async def listed(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("workspace") and len(args) <= at:
+            base = kwargs.get("base_address") or sys.modules["dashscope"].base_http_api_url
+            decision = decide(base)
+            if decision is not None and decision[1] is not None:
+                kwargs["base_address"], kwargs["workspace"] = decision[:2]
+        return await function(*args, **kwargs)
 
-    ``service`` tells whether a URL is one of the service.
-    """
-
-    def routed(*args: Any, **kwargs: Any) -> Any:
-        # websocket-client says header= where everybody else says headers=.
-        key = "header" if "header" in kwargs else "headers"
-        headers = argument(function, args, kwargs, key)
-        url = str(argument(function, args, kwargs, "url") or "")
-        if (
-            service(url)
-            and workspace_in_headers(headers) is None
-            and workspace_in_headers(getattr(session, "headers", None)) is None
-        ):
-            target, workspace = route(url)
-            if workspace is not None:
-                if isinstance(headers, (list, tuple)):
-                    headers = [*headers, f"{HEADER}: {workspace}"]
-                else:
-                    headers = {**(headers or {}), HEADER: workspace}
-                args, kwargs = with_argument(function, args, kwargs, "url", target)
-                args, kwargs = with_argument(function, args, kwargs, key, headers)
-        return function(*args, **kwargs)
-
-    return routed
-
-
-def fill(url_parameter: str) -> Adapter:
-    """A function that builds its request from ``workspace`` and a URL of the 1.x HTTP service.
-
-    Not where it leaves that to ``_build_api_request``, which needs no argument for it.
-    """
-
-    def adapter(original: Any) -> Any:
-        code = getattr(getattr(original, "__func__", original), "__code__", None)
-        if code is not None and "_build_api_request" in code.co_names:
-            return original
-        return method(filled)(original)
-
-    def filled(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not named(wrapped, args, kwargs).workspace:
-            url = argument(wrapped, args, kwargs, url_parameter)
-            base = url or sys.modules["dashscope"].base_http_api_url
-            target, workspace = route(base)
-            if workspace is not None:
-                args, kwargs = with_argument(wrapped, args, kwargs, "workspace", workspace)
-                if target != base:
-                    args, kwargs = with_argument(wrapped, args, kwargs, url_parameter, target)
-        return wrapped(*args, **kwargs)
-
-    return adapter
-
-
-def body(url_attribute: str, workspace_attribute: str) -> Adapter:
-    """A method that writes its object's workspace into a message: the handshake's goes there."""
-
-    @method
-    def written(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        native = getattr(instance, workspace_attribute)
-        workspace = None if native else route(getattr(instance, url_attribute))[1]
-        if workspace is None:
-            return wrapped(*args, **kwargs)
-        setattr(instance, workspace_attribute, workspace)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            setattr(instance, workspace_attribute, native)
-
-    return written
+    return listed
 
 
 def host(original: Any) -> Any:
-    """``resolve_base_url`` (1.27 on): fills ``{workspace_id}`` before the SDK can complain."""
+    """``resolve_base_url`` (1.27 on), which refuses a placeholder while it knows no workspace.
+
+    Where one is known it goes into the URL with the header, when the request is sent.
+    """
 
     @functools.wraps(original)
     def resolve_base_url(url: Any, workspace_id: Any = None) -> Any:
-        if not workspace_id and "{workspace_id}" in url:
-            workspace_id = ambient()[0]
-            if workspace_id is not None:
-                require_host_label(workspace_id)
+        if not workspace_id and PLACEHOLDER in url and ambient()[0] is not None:
+            return url
         return original(url, workspace_id)
 
     return resolve_base_url
 
 
+def send_to_service(original: Any) -> Any:
+    """``async_http_request`` of agentic RL (1.25 on), which takes ``url`` and ``headers``.
+
+    It talks to the service, at the endpoints of its constants, and to the user's own functions.
+    """
+    routed = _routed(original, "post", _endpoints_of_rl)
+
+    @functools.wraps(original)
+    async def async_http_request(*args: Any, **kwargs: Any) -> Any:
+        return await routed(*args, **kwargs)
+
+    return async_http_request
+
+
+def _endpoints_of_rl(url: str) -> bool:
+    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
+    return url.startswith(tuple(v for k, v in constants.items() if k.endswith("_API") and v))
+
+
 # Libraries, as one module of the SDK sees them
 
 
-class _Library(wrapt.ObjectProxy):  # type: ignore[misc]
-    _self_service: Callable[[str], bool] = bool
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.__wrapped__, name)
-        if name in _SENDING:
-            return _routed(value, service=self._self_service)
-        if name in _SESSIONS:
-            service = self._self_service
-            return wrapt.FunctionWrapper(
-                value, lambda made, _, args, kwargs: _Session(made(*args, **kwargs), service)
-            )
-        if value is _Thread.__base__:
-            return _Thread
-        return value
-
-
-_SENDING = {"get", "post", "put", "patch", "delete", "request", "stream", "ws_connect"}
-_SENDING |= {"WebSocketApp", "create_connection"}
-_SESSIONS = {"Session", "ClientSession", "AsyncClient"}
-
-
-class _Session(wrapt.ObjectProxy):  # type: ignore[misc]
-    def __init__(self, session: Any, service: Callable[[str], bool]) -> None:
-        super().__init__(session)
+class _View(wrapt.ObjectProxy):  # type: ignore[misc]
+    def __init__(self, library: Any, service: Callable[[str], bool] = bool) -> None:
+        super().__init__(library)
         self._self_service = service
+        self._self_routed: dict[str, _Routed] = {}
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        return _routed(value, self.__wrapped__, self._self_service) if name in _SENDING else value
+        if name not in SENDING and name not in SESSIONS:
+            return value
+        known = self._self_routed.get(name)
+        if known is None or known.__wrapped__ is not value:
+            if name in SENDING:
+                instead = _routed(value, name, self._self_service)
+            else:
+                instead = functools.partial(_session, value, SESSIONS[name], self._self_service)
+            known = self._self_routed[name] = _Routed(value, instead)
+        return known
 
-    def __enter__(self) -> Any:
-        self.__wrapped__.__enter__()
-        return self
-
-    async def __aenter__(self) -> Any:
-        await self.__wrapped__.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> Any:
-        return await self.__wrapped__.__aexit__(*error)
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Who saves what is seen here and puts it back must leave the library as it was.
+        super().__setattr__(name, value.__wrapped__ if type(value) is _Routed else value)
 
 
-class _Thread(threading.Thread):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._scope = scope_in_effect()
-        if self._scope is None:
-            # What is malformed is told to the caller, not to the thread that would be first to read
-            # the environment.
-            route(sys.modules["dashscope"].base_websocket_api_url)
+class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function or class of a library that calls something else in its stead."""
 
-    def run(self) -> None:
-        _workspace.scope.set(self._scope)
-        super().run()
+    def __init__(self, value: Any, instead: Callable[..., Any]) -> None:
+        super().__init__(value)
+        self._self_instead = instead
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._self_instead(*args, **kwargs)
+
+    def __mro_entries__(self, bases: Any) -> Any:
+        return (self.__wrapped__,)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self.__wrapped__)
+
+
+#: Where objects of the SDK show the workspace that they were told; last, the pool's of tts_v2.
+_SHOWN = ("workspace_id", "_workspace", "workspace", "DEFAULT_WORKSPACE")
+
+
+def _told(owner: Any) -> Call:
+    """What the object that sends was told: what is kept of it, else what it shows itself."""
+    kept = objects.of(owner) or NO_CALL
+    if kept.workspace or owner is None:
+        return kept
+    for name in _SHOWN:  # made before the shim came, or not yet ready
+        workspace = getattr(owner, name, None)
+        if workspace and isinstance(workspace, str):
+            return kept._replace(workspace=workspace)
+    return kept
+
+
+#: What was sent for an object that goes on to speak of it: a websocket's owner, a stream.
+sents: Memory[Sent] = Memory()
+
+#: What sends, and where its URL and its headers stand where they are given by position, by the
+#: libraries' own signatures: another patcher's ``(*args, **kwargs)`` says nothing.
+SENDING: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("get", "delete", "post", "patch", "put", "ws_connect"), (0, 9)),
+    **dict.fromkeys(("request", "stream"), (1, 9)),
+    "WebSocketApp": (0, 1),
+}
+#: What makes objects with such methods, and through which of them their requests go.
+SESSIONS = {
+    "Session": ("request",),
+    "AsyncClient": ("request", "stream"),
+    "ClientSession": ("get", "delete", "post", "patch", "put", "request", "ws_connect"),
+}
+
+
+def _session(
+    make: Any, through: tuple[str, ...], service: Callable[[str], bool], *args: Any, **kwargs: Any
+) -> Any:
+    session = make(*args, **kwargs)
+    kind: Any = type(session)
+    if _is_real(kind):  # no mock
+        for name in through:
+            # aiohttp warns of attributes that are set on its sessions.
+            send = _routed(getattr(session, name), name, service, session)
+            object.__setattr__(session, name, send)
+    return session
+
+
+@functools.lru_cache(64)
+def _is_real(kind: Any) -> bool:
+    made_by = {each.__module__.partition(".")[0] for each in kind.__mro__}
+    return not made_by.isdisjoint(("requests", "aiohttp", "httpx"))
+
+
+def _routed(
+    function: Any, name: str, service: Callable[[str], bool] = bool, session: Any = None
+) -> Callable[..., Any]:
+    """``function`` with the workspace put into the URL and the headers that it is given.
+
+    ``service`` tells whether a URL is one of the service.
+    """
+    url_at, headers_at = SENDING[name]
+    # websocket-client says header= where everybody else says headers=.
+    key = "header" if name == "WebSocketApp" else "headers"
+
+    def routed(*args: Any, **kwargs: Any) -> Any:
+        url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
+        headers = kwargs.get(key) or (args[headers_at] if len(args) > headers_at else None)
+        if not isinstance(url, str) or not service(url):
+            return function(*args, **kwargs)
+        named = workspace_in_headers(headers)
+        if session is not None and not named:
+            named = workspace_in_headers(getattr(session, "headers", None))
+        owner = getattr(kwargs["on_message"], "__self__", None) if "on_message" in kwargs else None
+        sent: Sent = (url, named, "named", owner)
+        decision = None if named else decide(url, call=None if owner is None else _told(owner))
+        if named and PLACEHOLDER in url:
+            decision = filled(url, named), None, None
+        if decision is not None:
+            target, workspace, source = decision
+            sent = target, workspace or named, source, owner
+            if len(args) > url_at and "url" not in kwargs:
+                args = (*args[:url_at], target, *args[url_at + 1 :])
+            else:
+                kwargs["url"] = target
+            if workspace is not None:
+                headers = _with_workspace(headers, Added(workspace))
+                if len(args) > headers_at and key not in kwargs:
+                    args = (*args[:headers_at], headers, *args[headers_at + 1 :])
+                else:
+                    kwargs[key] = headers
+        if owner is not None:
+            sents.keep(owner, sent)
+            for event in ("on_message", "on_error"):
+                if event in kwargs:
+                    kwargs[event] = heard(kwargs[event], sent)
+        return watched(function(*args, **kwargs), sent)
+
+    return routed
+
+
+def _with_workspace(headers: Any, workspace: str) -> Any:
+    if isinstance(headers, (list, tuple)):
+        return [*headers, f"{HEADER}: {workspace}"]
+    return {**without_workspace(headers or {}), HEADER: workspace}
 
 
 def library(original: Any) -> Any:
-    """``requests``, ``aiohttp``, ``httpx``, ``websocket`` or ``threading``, in a module that sends.
-
-    What it sends is routed; the threads that it starts, in which it sends, keep the scope.
-    """
-    return _Library(original)
+    """``requests``, ``aiohttp``, ``httpx`` or ``websocket``, in a module that sends."""
+    return _View(original)
 
 
 def library_to(module: str, endpoint: str) -> Adapter:
@@ -399,11 +540,49 @@ def library_to(module: str, endpoint: str) -> Adapter:
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:
-        library = _Library(original)
-        library._self_service = service
-        return library
+        return _View(original, service)
 
     return adapter
+
+
+# Bodies and threads
+
+
+def body(workspace_attribute: str) -> Adapter:
+    """A method that writes its object's workspace into a message: the handshake's goes there."""
+
+    @method
+    def written(function: Any) -> Any:
+        def write(self: Any, *args: Any, **kwargs: Any) -> Any:
+            native = getattr(self, workspace_attribute)
+            _, workspace, source, _ = sents.of(self) or (None, None, None, None)
+            if native or workspace is None or source == "named":
+                return function(self, *args, **kwargs)
+            setattr(self, workspace_attribute, workspace)
+            try:
+                return function(self, *args, **kwargs)
+            finally:
+                setattr(self, workspace_attribute, native)
+
+        return write
+
+    return written
+
+
+class _Worker(_Disguised):
+    # The method is taken from its object by whoever starts the thread, in whose scope it runs.
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        bound = self.__wrapped__.__get__(instance, owner)
+        if instance is None:
+            return bound
+        if not _told(instance).workspace:
+            ambient()  # what is malformed is told here, and not in the thread
+        return in_scope(bound, (_workspace.scope, _scope_here()), (current, NO_CALL))
+
+
+def worker(original: Any) -> Any:
+    """A method that is the target of a thread in which the SDK sends."""
+    return _Worker(original, original)
 
 
 def executor(original: Any) -> Any:
@@ -411,12 +590,7 @@ def executor(original: Any) -> Any:
 
     class Executor(original):  # type: ignore[misc]
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call, scope = current.get(), _workspace.scope.get()
-
-            def carried(*args: Any, **kwargs: Any) -> Any:
-                with during(call, scope):
-                    return fn(*args, **kwargs)
-
-            return super().submit(carried, *args, **kwargs)
+            holding = (_workspace.scope, _scope_here()), (current, _call_here())
+            return super().submit(in_scope(fn, *holding), *args, **kwargs)
 
     return functools.update_wrapper(Executor, original, updated=())

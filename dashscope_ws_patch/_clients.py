@@ -1,12 +1,13 @@
 """The adapters of the 2.x clients and of agentstudio, which settle on a workspace when built.
 
-A client that was not told a workspace keeps the SDK's own findings and asks again at each call: its
-configuration answers with the workspace, and the hosts, that hold there and then.
+What the SDK has found for a client stays as it is; which workspace a request carries is asked of
+``_decision.decide`` when it is sent.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from typing import Any, NamedTuple
@@ -15,245 +16,304 @@ from urllib.parse import urlsplit
 import wrapt
 
 from . import _workspace
-from ._adapters import method, on_behalf
+from ._adapters import (
+    Parameters,
+    _call_here,
+    _scope_here,
+    later,
+    method,
+    objects,
+    sents,
+)
 from ._decision import (
-    DOMAIN,
     HEADER,
     NO_CALL,
     Call,
+    Decision,
     Memory,
     ambient,
-    argument,
     current,
-    during,
-    is_known,
-    opened,
-    recall,
-    remember,
+    decide,
     require_host_label,
-    scope_in_effect,
-    with_argument,
     with_host_workspace,
+    without_workspace,
     workspace_in_headers,
     workspace_in_host,
 )
+from .hint.watch import Sent, look, watched
 
 _CONFIG = "dashscope.v2._config"
 
-#: The configuration of each transport whose client was not told a workspace.
-_configs: Memory[Any] = Memory()
 
-#: The connection pools that such clients have made: one of the calling code's own has defaults, and
-#: a base URL, of its own.
+class _Client(NamedTuple):
+    """What a 2.x client was told by the calling code, and what the SDK has found for it."""
+
+    call: Call
+    config: Any
+    #: Whether the SDK has made its connection pool: one of the calling code's own has defaults, and
+    #: a base URL, of its own.
+    own_pool: bool
+
+
+#: By client, and by its transport.
+_clients: Memory[_Client] = Memory()
+
+#: The connection pools that the SDK has made, which derived clients share.
 _pools: Memory[bool] = Memory()
 
 
-class _Handshake(NamedTuple):
-    """What a websocket connection was opened with, and whether the calling code named it."""
-
-    workspace: str | None
-    named: bool
-
-
-_handshakes: Memory[_Handshake] = Memory()
-#: The connections that were warned of.
-_warned: Memory[bool] = Memory()
-
-#: The transports of agentstudio whose workspace the SDK did not find, but the shim; True where they
-#: are mounted on a 2.x client, in whichever scope first asked for it.
-_supplied: Memory[bool] = Memory()
-
-#: The region of each session at a default endpoint.
-_regions: Memory[str] = Memory()
-
-
-# 2.x: clients and their configuration
+# 2.x: clients
 
 
 @method
-def client(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def client(function: Any) -> Any:
     """The constructor of ``Client`` and ``AsyncClient``."""
-    call = _building(wrapped, instance, args, kwargs)
-    with during(call):
-        wrapped(*args, **kwargs)
-        _settle(instance, call)
+    parameters = Parameters(function)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        told = parameters.told((self, *args), kwargs)
+        function(self, *args, **kwargs)
+        _settle(self, told._replace(born=_scope_here() or told.born))
+
+    return __init__
 
 
-def _building(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """What a client built here is told: by the calling code, or by the SDK that builds it."""
-    outer = current.get()
-    if outer.building:
-        return outer
-    told = opened(wrapped, instance, args, kwargs)
-    return told._replace(born=_workspace.scope.get(), building=True)
+def _settle(client: Any, told: Call) -> _Client:
+    transport = client._transport
+    if transport._owns_client:
+        _pools.keep(transport._client, True)
+    kept = _Client(told, client._config, bool(_pools.of(transport._client)))
+    _clients.keep(client, kept)
+    _clients.keep(transport, kept)
+    if told != NO_CALL:  # for what is sent on its behalf by other means than its transport
+        objects.keep(client, told)
+    return kept
 
 
-def _settle(client: Any, call: Call) -> None:
-    """Keep what ``client`` was told; where it was told no workspace, let its configuration answer
-    for here and now."""
-    config = client._config
-    remember(client, call._replace(default=config.__dict__["workspace"]))
-    if not call.workspace:
-        plain: Any = type(config)
-        object.__setattr__(config, "__class__", _ambient(plain))
-        object.__setattr__(config, "born", call.born)
-        _configs.keep(client._transport, config)
-        if client._transport._owns_client:
-            _pools.keep(client._transport.http_client, True)
+def _client_of(client: Any) -> _Client:
+    """What is kept of ``client``, or what one that is older than the shim shows to have been told:
+    what the SDK does not find itself, here and now."""
+    kept = _clients.of(client)
+    if kept is not None:
+        return kept
+    config: Any = client._config
+    label = workspace_in_host(config.configured_base_url)
+    told = NO_CALL
+    if config.workspace and config.workspace != _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+        told = Call(config.workspace)
+    elif label and config.configured_base_url != _found_by_sdk(
+        "base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"
+    ):
+        told = Call(label, by_url=True)
+    return _settle(client, told)
 
 
-@method
-def resource(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A method of a client or of one of its resources; the client may be older than the shim."""
-    client = getattr(instance, "_client", instance)
-    if hasattr(client, "_config") and hasattr(client, "_transport") and not is_known(client):
-        found = client._config.workspace
-        asked = sys.modules[_CONFIG].settings.workspace  # settings, else the environment
-        told = NO_CALL if found in (None, asked) else Call(found, "argument")
-        _settle(client, told._replace(building=True))
-    return on_behalf(wrapped, instance, args, kwargs)
+def _found_by_sdk(name: str, *variables: str) -> Any:
+    module: Any = sys.modules[_CONFIG]
+    found = module.settings.get_explicit(name)
+    for variable in variables:
+        found = found or os.environ.get(variable)
+    return found or module._load_config_file(module.default_config_path()).get(name)
 
 
-@method
-def with_options(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``with_options``, which passes on what the client has found as if it had been told."""
-    call = opened(wrapped, instance, args, kwargs)
-    with during(call._replace(born=_workspace.scope.get() or call.born, building=True)):
-        return wrapped(*args, **kwargs)
-
-
-def mount(original: Any) -> Any:
-    """The property ``Client.agentstudio``, which builds a client from the client's findings."""
+def known(original: Any) -> Any:
+    """The property ``Client.transport``: what sends learns what its client was told."""
 
     @functools.wraps(original.fget)
-    def mounted(self: Any) -> Any:
-        with during(recall(self)._replace(building=True)):
-            return original.fget(self)
+    def transport(self: Any) -> Any:
+        if _clients.of(self) is None:
+            _client_of(self)
+        return original.fget(self)
 
-    return property(mounted, original.fset, original.fdel, original.__doc__)
+    return property(transport, original.fset, original.fdel, original.__doc__)
 
 
-def shared(original: Any) -> Any:
+@method
+def derived(function: Any) -> Any:
+    """``with_options``, which passes on what the client has found as if it had been told."""
+    parameters = Parameters(function)
+
+    def with_options(self: Any, **kwargs: Any) -> Any:
+        origin = _client_of(self).call
+        told = parameters.named((), kwargs)
+        if not told.workspace and not (origin.by_url and kwargs.get("base_url")):
+            told = origin
+        made = function(self, **kwargs)
+        _settle(made, told._replace(born=_scope_here() or origin.born))
+        return made
+
+    return with_options
+
+
+@method
+def connection(function: Any) -> Any:
+    """``Client.ws_connection``, which opens a socket with what the client has found."""
+    parameters = Parameters(function, "url")
+
+    def ws_connection(self: Any, **kwargs: Any) -> Any:
+        origin, outer = _client_of(self).call, _call_here()
+        told = parameters.named((), kwargs)
+        told = told if told.workspace else origin
+        current.set(told._replace(born=origin.born))
+        try:
+            return function(self, **kwargs)
+        finally:
+            current.set(outer)
+
+    return ws_connection
+
+
+@method
+def shared(function: Any) -> Any:
     """``_get_client`` of ``dashscope.chat``: one client for all, not of its first user's scope."""
 
-    @functools.wraps(original)
     def _get_client() -> Any:
-        with during(NO_CALL._replace(building=True), None):
-            return original()
+        made = function()
+        if _client_of(made).call.born is not None:
+            _settle(made, NO_CALL)
+        return made
 
     return _get_client
 
 
-def _scope(config: Any) -> _workspace.Scope | None:
-    return scope_in_effect() or config.born
+@method
+def held(function: Any) -> Any:
+    """A method of a resource: the SDK hands on itself what the calling code names for the call."""
 
+    def call(*args: Any, **kwargs: Any) -> Any:
+        outer = told = _call_here()
+        if outer is NO_CALL and args:
+            instance = args[0]
+            told = objects.of(instance) or objects.of(getattr(instance, "_client", None)) or outer
+        if told is outer:
+            return later(function(*args, **kwargs), told)
+        current.set(told)
+        try:
+            return later(function(*args, **kwargs), told)
+        finally:
+            current.set(outer)
 
-def _native(config: Any) -> bool:
-    call = current.get()
-    return bool(call.workspace) or call.building
-
-
-def _get_workspace(config: Any) -> str | None:
-    found: str | None = config.__dict__["workspace"]
-    if _native(config):
-        return found
-    scope = _scope(config)
-    if scope is not None:
-        return scope.workspace
-    if not found and workspace_in_host(config.__dict__["configured_base_url"]):
-        return None  # as the program has pointed it
-    return _workspace.settled(found) or _workspace.environment()[0]
-
-
-def _get_url(config: Any, name: str) -> str | None:
-    url: str | None = config.__dict__[name]
-    if url is None or _native(config):
-        return url
-    workspace, scope = _get_workspace(config), _scope(config)
-    if config.__dict__["configured_base_url"] is None:
-        if workspace == config.__dict__["workspace"]:
-            return url
-        return _default_gateway(url, workspace, config.region)
-    if scope is not None and workspace is not None and workspace_in_host(url):
-        return with_host_workspace(url, workspace)
-    return url
-
-
-def _default_gateway(url: str, workspace: str | None, region: str) -> str:
-    """``url`` of a default endpoint, moved to where the SDK would have put it for ``workspace``."""
-    if workspace is None:
-        host = urlsplit(sys.modules[_CONFIG].LEGACY_GATEWAY_HOSTS[region]).netloc
-    else:
-        require_host_label(workspace)
-        host = f"{workspace}.{region}{DOMAIN}"
-    return urlsplit(url)._replace(netloc=host).geturl()
-
-
-@functools.cache
-def _ambient(plain: Any) -> Any:
-    """The class of configurations that answer for here and now; an instance equals a plain one."""
-
-    def answering(name: str, getter: Any) -> property:
-        # dataclasses' __init__ and replace() set fields; a property without a setter forbids that.
-        return property(getter, lambda config, value: config.__dict__.__setitem__(name, value))
-
-    def plainly(config: Any, protocol: Any) -> Any:
-        fields = {name: config.__dict__[name] for name in plain.__dataclass_fields__}
-        return functools.partial(plain, **fields), ()
-
-    names = ("base_url", "protocol_base_url", "configured_base_url")
-    urls = {name: answering(name, functools.partial(_get_url, name=name)) for name in names}
-    return type(
-        plain.__name__,
-        (plain,),
-        {
-            "__module__": plain.__module__,
-            "__doc__": plain.__doc__,
-            "__reduce_ex__": plainly,
-            "born": None,
-            "workspace": answering("workspace", _get_workspace),
-            **urls,
-        },
-    )
+    return call
 
 
 @method
-def no_nudge(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def no_nudge(function: Any) -> Any:
     """``_legacy_fallback``, which warns that no workspace is known: not where one is."""
-    try:
-        known = ambient()[0]
-    except _workspace.WorkspaceError:  # raised again by the first request
-        known = None
-    return argument(wrapped, args, kwargs, "host") if known else wrapped(*args, **kwargs)
+
+    def _legacy_fallback(host: str) -> Any:
+        try:
+            known = ambient()[0]
+        except _workspace.WorkspaceError:  # raised again by the first request
+            known = None
+        return host if known else function(host)
+
+    return _legacy_fallback
+
+
+def _decided(kept: _Client, url: str, found: str | None, default: bool) -> Decision | None:
+    """The decision about what a client sends to ``url``; ``default`` where the SDK has chosen the
+    host, unless the program has configured one."""
+    told, config, _ = kept
+    configured = config.configured_base_url is not None
+    here = _call_here()
+    if here is not NO_CALL and here is not told:
+        told = Call(
+            here.workspace or told.workspace,
+            here.by_url if here.workspace else told.by_url,
+            here.born or told.born,
+        )
+    region = config.region if default and not configured else None
+    return decide(url, found, region, configured, told)
 
 
 @method
-def transport(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A transport's ``request`` or ``open_stream``: the client's defaults, as of here and now."""
-    config = _configs.of(instance)
-    if (
-        config is None
-        or current.get().workspace
-        or argument(wrapped, args, kwargs, "workspace")
-        or workspace_in_headers(argument(wrapped, args, kwargs, "headers"))
-    ):
-        return wrapped(*args, **kwargs)
-    if _scope(config) is None and workspace_in_host(config.__dict__["configured_base_url"]):
-        return wrapped(*args, **kwargs)  # as the program has pointed it
-    workspace, base_url, pool = config.workspace, config.base_url, instance.http_client
-    if (
-        argument(wrapped, args, kwargs, "base_url") is None
-        and "://" not in argument(wrapped, args, kwargs, "path")
-        and _pools.of(pool)
-        and pool.base_url != type(pool.base_url)(base_url.rstrip("/") + "/")
-    ):
-        args, kwargs = with_argument(wrapped, args, kwargs, "base_url", base_url)
-    sent = workspace_in_headers(pool.headers)
-    if workspace is None and sent is not None:
-        return wrapped.__func__(_Unnamed(instance), *args, **kwargs)
-    if workspace != sent:
-        args, kwargs = with_argument(wrapped, args, kwargs, "workspace", workspace)
-    return wrapped(*args, **kwargs)
+def effective(function: Any) -> Any:
+    """``_effective`` of uploads: key, workspace and base URL for their certificate."""
+
+    def _effective(client: Any, api_key: Any, workspace: Any) -> Any:
+        key, space, url = function(client, api_key, workspace)
+        if not workspace:
+            decision = _decided(_client_of(client), url, space, default=True)
+            if decision is not None:
+                url, space, _ = decision
+        return key, space, url
+
+    return _effective
+
+
+# 2.x: HTTP
+
+
+@method
+def transport(function: Any) -> Any:
+    """A transport's ``request`` or ``open_stream``."""
+    streams = function.__name__ == "open_stream"
+
+    def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+        instance, sent = _prepared(self, path, kwargs)
+        try:
+            response = function(instance, method, path, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
+        return _received(response, sent)
+
+    async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+        instance, sent = _prepared(self, path, kwargs)
+        try:
+            response = await function(instance, method, path, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
+        return _received(response, sent)
+
+    def _received(response: Any, sent: Sent) -> Any:
+        if streams:
+            sents.keep(response, sent)
+            return response
+        return watched(response, sent)
+
+    return arequest if inspect.iscoroutinefunction(function) else request
+
+
+def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, Sent]:
+    """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
+    headers, base, pool = kwargs.get("headers"), kwargs.get("base_url"), transport._client
+    named = kwargs.get("workspace") or (headers and workspace_in_headers(headers))
+    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
+    own = kept.config.base_url if kept.own_pool else None
+    url = base or own or str(getattr(pool, "base_url", ""))
+    # What the pool sends of itself; what one of the calling code's own does is named by it.
+    header = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
+    if not own:
+        named = named or header
+    if named or "://" in path:
+        return transport, (url, named or None, "named", kwargs.get("json"))
+    # What was told, and is in the header of no pool of the SDK's, is not sent natively.
+    found = None if kept.call.workspace and not (base or own) else kept.config.workspace
+    decision = _decided(kept, url, found, default=bool(base or own))
+    if decision is None:
+        return transport, (url, header, "client", kwargs.get("json"))
+    target, workspace, source = decision
+    if target != url:
+        kwargs["base_url"] = target
+    if headers:
+        kwargs["headers"] = without_workspace(headers)  # a blank one
+    if workspace is not None and workspace != header:
+        kwargs["workspace"] = workspace
+    elif workspace is None and header:
+        transport = _Unnamed(transport)
+    return transport, (target, workspace, source, kwargs.get("json"))
+
+
+class _Unknown:
+    """The configuration of a client that nobody has seen: it is what its pool shows."""
+
+    configured_base_url = region = ""
+
+    def __init__(self, pool: Any) -> None:
+        self.base_url = str(getattr(pool, "base_url", ""))
+        self.workspace = workspace_in_headers(getattr(pool, "headers", None))
 
 
 class _Unnamed(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -268,194 +328,327 @@ class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
     # httpx adds a client's default headers to each request, and has no way to leave one out.
     def build_request(self, *args: Any, **kwargs: Any) -> Any:
         request = self.__wrapped__.build_request(*args, **kwargs)
-        del request.headers[HEADER]
+        request.headers.pop(HEADER, None)
         return request
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
         return self.__wrapped__.send(self.build_request(*args, **kwargs))
 
 
+@method
+def reading(function: Any) -> Any:
+    """What reads a stream, ``(self)`` with its response or ``(self, response)``, and its errors."""
+
+    def read(self: Any, *args: Any) -> Any:
+        sent = sents.of(args[0] if args else self._response)
+        items = function(self, *args)
+        return items if sent is None else watched(items, sent)
+
+    return read
+
+
 # 2.x: websockets
 
 
-def _handshake(url: str | None, native: str | None) -> tuple[str | None, str | None]:
-    """The configured URL (None: a default endpoint) and the workspace of a handshake, from what the
-    SDK has found."""
-    call, scope, label = current.get(), scope_in_effect(), workspace_in_host(url)
-    if call.workspace and label == call.workspace:
-        return url, native
-    if call.workspace:
-        return url, call.workspace if call.by_url else native or call.workspace
-    if scope is not None:
-        if scope.workspace is not None and label:
-            url = with_host_workspace(url or "", scope.workspace)
-        return url, scope.workspace
-    if label:
-        return url, native  # as the program has pointed it
-    return url, _workspace.settled(native) or ambient()[0]
-
-
 @method
-def socket(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """The constructor of ``WsSession`` or ``WsConnection``, which connects."""
-    call = current.get()
-    if call is NO_CALL:  # the calling code builds it, not a client
-        call = opened(wrapped, instance, args, kwargs)
-    carried = workspace_in_headers(kwargs.get("headers"))
-    with during(call):
-        if not carried:
-            configured = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
-            url, carried = _handshake(configured, kwargs.get("workspace"))
-            if carried is not None and url is None:
-                require_host_label(carried)
-            kwargs = {**kwargs, "url": url, "workspace": carried}
-        wrapped(*args, **kwargs)
-    _handshakes.keep(instance, _Handshake(carried, named=bool(call.workspace)))
-
-
-@method
-def open_task(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
-    scope = _workspace.scope.get()
-    carried = (_handshakes.of(instance) or _Handshake(None, named=False)).workspace
-    if scope is not None and scope.workspace != carried and not _warned.of(instance):
-        _warned.keep(instance, True)
-        _workspace.warn(
-            f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
-            f"that was opened for {carried!r} and keeps it: open a connection for each workspace"
-        )
-    return wrapped(*args, **kwargs)
-
-
-@method
-def session(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def session(function: Any) -> Any:
     """The constructor of a session that connects later: it keeps what the SDK has found."""
-    opening = opened(wrapped, instance, args, kwargs)
-    with during(opening._replace(building=True)):
-        wrapped(*args, **kwargs)
-    remember(instance, opening)
-    if not argument(wrapped, args, kwargs, "ws_url"):
-        _regions.keep(instance, argument(wrapped, args, kwargs, "client").config.region)
+    parameters = Parameters(function)
+
+    def __init__(self: Any, client: Any, *args: Any, **kwargs: Any) -> None:
+        origin = _client_of(client).call
+        told = parameters.named((self, client, *args), kwargs)
+        function(self, client, *args, **kwargs)
+        told = told if told.workspace else origin
+        # Always one of its own: what a session opens was not named by the calling code.
+        objects.keep(self, told._replace(born=_scope_here() or origin.born))
+        if not kwargs.get("ws_url"):
+            _regions.keep(self, client._config.region)
+
+    return __init__
+
+
+#: The region of each session at a default endpoint.
+_regions: Memory[str] = Memory()
+
+
+def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
+    """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
+    found, told = kwargs.get("workspace"), _call_here()
+    url = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
+    if told is NO_CALL:  # the calling code builds it, not a client
+        told = _SOCKET.named((), kwargs)
+    if told.workspace and not found and workspace_in_headers(kwargs.get("headers")):
+        return kwargs, (url or "", told.workspace, "named", None)
+    decision = decide(url or "", found, pointed=not told.by_url, call=told)
+    if decision is None:
+        return kwargs, (url or "", found, None, None)
+    target, workspace, source = decision
+    if url is None and workspace is not None:
+        require_host_label(workspace)
+    changed = {**kwargs, "url": target or None, "workspace": workspace}
+    if kwargs.get("headers"):  # the SDK overrules it by the workspace anyway
+        changed["headers"] = without_workspace(kwargs["headers"])
+    return changed, (target, workspace, source, None)
+
+
+def _socket_names(*, workspace: Any = None, headers: Any = None, url: Any = None) -> None: ...
+
+
+_SOCKET = Parameters(_socket_names, "url")
 
 
 @method
-def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def socket(function: Any) -> Any:
+    """The constructor of ``WsSession`` or ``WsConnection``, which connects."""
+
+    def __init__(self: Any, **kwargs: Any) -> None:
+        kwargs, sent = _handshake(kwargs)
+        try:
+            function(self, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
+        sents.keep(self, sent)
+
+    return __init__
+
+
+@method
+def open_task(function: Any) -> Any:
+    """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
+
+    def open_task(self: Any, **kwargs: Any) -> Any:
+        scope = _scope_here()
+        _, carried, _, _ = sents.of(self) or ("", None, None, None)
+        if scope is not None and scope.workspace != carried and not _warned.of(self):
+            _warned.keep(self, True)
+            _workspace.warn(
+                f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
+                f"that was opened for {carried!r} and keeps it: open a connection for each "
+                "workspace"
+            )
+        return function(self, **kwargs)
+
+    return open_task
+
+
+#: The connections that were warned of.
+_warned: Memory[bool] = Memory()
+
+
+@method
+def task(function: Any) -> Any:
+    """``run_task`` of a websocket's task, which tells of a refusal."""
+
+    def run_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except Exception as error:
+            sent = sents.of(getattr(self, "_conn", self))
+            if sent is not None:
+                look(error, (*sent[:3], kwargs.get("model") or sent[3]))
+            raise
+
+    return run_task
+
+
+@method
+def connect(function: Any) -> Any:
     """``RealtimeSession.connect``: what the constructor has settled on, as of here and now."""
-    kept = instance._headers, instance._url
-    with during(opened(wrapped, instance, args, kwargs)):
-        native = workspace_in_headers(instance._headers)
-        region = _regions.of(instance)
-        url, workspace = _handshake(None if region else instance._url, native)
-        if workspace != native:
-            others = {k: v for k, v in instance._headers.items() if k.lower() != HEADER.lower()}
-            instance._headers = {**others, HEADER: workspace} if workspace else others
-        if url is not None:
-            instance._url = url
-        elif region and workspace != native:
-            instance._url = _default_gateway(instance._url, workspace, region)
-        elif region and workspace:
-            require_host_label(workspace)
+
+    def connect(self: Any) -> Any:
+        kept, region = (self._headers, self._url), _regions.of(self)
+        native = workspace_in_headers(self._headers)
+        told = objects.of(self)
+        sent: Sent = self._url, native, None, self
+        decision = decide(self._url, native, region, pointed=region is None, call=told)
+        if decision is not None:
+            self._url, workspace, source = decision
+            sent = self._url, workspace, source, self
+            if workspace != native:
+                others = without_workspace(self._headers)
+                self._headers = {**others, HEADER: workspace} if workspace else others
         try:
-            return wrapped(*args, **kwargs)
+            result = function(self)
+        except Exception as error:
+            look(error, sent)
+            raise
         finally:
-            instance._headers, instance._url = kept
+            self._headers, self._url = kept
+        sents.keep(self, sent)
+        return result
+
+    return connect
 
 
 @method
-def start_message(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """``TingWuRealtime.__enter__``, which sends a message that may name the workspace."""
-    kept = instance._start_input
-    with during(opened(wrapped, instance, args, kwargs)):
-        workspace = _message_workspace(instance)
-        if workspace is not None:
-            instance._start_input = {**kept, "workspace_id": workspace}
+def start_message(function: Any) -> Any:
+    """``TingWuRealtime.__enter__``, which sends a message that may name the workspace: what the
+    shim has put into the handshake."""
+
+    def __enter__(self: Any) -> Any:
+        kept, told, outer = self._start_input, objects.of(self), _call_here()
+        if told is not None:
+            current.set(told)
         try:
-            return wrapped(*args, **kwargs)
+            if self._connection is None:
+                _, sent = _handshake(self._session_kwargs)
+            else:
+                sent = sents.of(self._connection) or ("", None, None, None)
+            if sent[1] is not None and sent[2] not in (None, "named"):
+                self._start_input = {**kept, "workspace_id": sent[1]}
+            return function(self)
         finally:
-            instance._start_input = kept
+            self._start_input = kept
+            current.set(outer)
 
-
-def _message_workspace(instance: Any) -> str | None:
-    """What the shim puts into the start message: what it has put into the handshake."""
-    if instance._connection is not None:
-        opened_with = _handshakes.of(instance._connection)
-        return None if opened_with is None or opened_with.named else opened_with.workspace
-    if current.get().workspace:
-        return None
-    kept = instance._session_kwargs
-    configured = kept["url"] or sys.modules[_CONFIG].settings.websocket_base_url
-    if scope_in_effect() is None and workspace_in_host(configured):
-        return None  # as the program has pointed it
-    return _handshake(configured, kept["workspace"])[1]
+    return __enter__
 
 
 # agentstudio
 
 
+class _Studio(NamedTuple):
+    """What is kept of a transport of agentstudio, which names the workspace in its host alone."""
+
+    call: Call
+    #: What the SDK has found in its own sources.
+    found: str | None
+    #: Whether the SDK has built its URL, from the workspace that was told, found or supplied.
+    built: bool
+    #: Whether the shim has supplied that workspace.
+    supplied: bool = False
+    #: Whether it is mounted on a 2.x client, in whichever scope first asked for it.
+    mounted: bool = False
+
+
+_studios: Memory[_Studio] = Memory()
+
+
 @method
-def studio(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def studio(function: Any) -> Any:
     """The constructor of agentstudio's ``Client`` and ``AsyncClient``."""
-    mounted = current.get().building
-    call = _building(wrapped, instance, args, kwargs)
-    with during(call):
-        wrapped(*args, **kwargs)
-    kept = call._replace(default=instance.transport.workspace or call.default)
-    remember(instance, kept)
-    remember(instance.transport, kept)
-    given = kept.workspace or kept.default or argument(wrapped, args, kwargs, "base_url")
-    if not given and _studio_url_of_environment() is None:
-        _supplied.keep(instance.transport, mounted)
+    parameters = Parameters(function)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        told = parameters.told((self, *args), kwargs)
+        function(self, *args, **kwargs)
+        found = None if told.workspace else self.transport.workspace
+        built = not kwargs.get("base_url") and _studio_url_of_environment() is None
+        if built and told.workspace:
+            told = told._replace(by_url=True)  # it stands in the host, and nowhere else
+        supplied = built and not told.workspace and not found
+        told = told._replace(born=_scope_here() or told.born)
+        _studios.keep(self.transport, _Studio(told, found, built, supplied))
+
+    return __init__
+
+
+def _studio_of(transport: Any) -> _Studio:
+    """What is kept of ``transport``, or what one that is older than the shim shows."""
+    kept = _studios.of(transport)
+    if kept is not None:
+        return kept
+    label, found = workspace_in_host(transport.base_url), transport.workspace
+    built = label is not None and label == found
+    by_sdk = built and found == os.environ.get("DASHSCOPE_WORKSPACE")
+    if label and not by_sdk and transport.base_url != _studio_url_of_environment():
+        return _Studio(Call(label, by_url=True), None, built)
+    return _Studio(NO_CALL, found, built)
 
 
 def _studio_url_of_environment() -> str | None:
     return os.environ.get("DASHSCOPE_AGENTSTUDIO_URL") or os.environ.get("AGENTSTUDIO_URL")
 
 
-def studio_url(original: Any) -> Any:
+def mount(original: Any) -> Any:
+    """The property ``Client.agentstudio``, which builds a client from the client's findings."""
+
+    @functools.wraps(original.fget)
+    def mounted(self: Any) -> Any:
+        if self._agentstudio is not None:
+            return original.fget(self)
+        told, config, _ = _client_of(self)
+        outer = _call_here()
+        current.set(told)
+        try:
+            made = original.fget(self)
+        finally:
+            current.set(outer)
+        kept = _studio_of(made.transport)
+        found = None if told.workspace else config.workspace
+        supplied = kept.built and not told.workspace and not found
+        if kept.built and told.workspace:
+            told = told._replace(by_url=True)
+        _studios.keep(made.transport, _Studio(told, found, kept.built, supplied, mounted=True))
+        return made
+
+    return property(mounted, original.fset, original.fdel, original.__doc__)
+
+
+@method
+def studio_url(function: Any) -> Any:
     """agentstudio's ``_resolve_base_url``, which refuses to do without a workspace."""
 
-    @functools.wraps(original)
     def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
         workspace = _workspace.settled(workspace)
         if not explicit_url and not workspace:
             workspace = ambient()[0]
-        return original(explicit_url, workspace, region)
+            if workspace is not None:
+                require_host_label(workspace)
+        return function(explicit_url, workspace, region)
 
     return _resolve_base_url
 
 
 @method
-def studio_transport(wrapped: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def studio_transport(function: Any) -> Any:
     """agentstudio's ``request``, which natively names the workspace in its host alone."""
-    path = argument(wrapped, args, kwargs, "path")
-    url = instance._absolute_url(path)
-    extra = argument(wrapped, args, kwargs, "extra_headers")
-    elsewhere = urlsplit(url).netloc != urlsplit(instance.base_url).netloc
-    if elsewhere or workspace_in_headers(extra) is not None:
-        return wrapped(*args, **kwargs)
-    with during(opened(wrapped, instance, (), {})):
-        label, call, scope = workspace_in_host(url), current.get(), scope_in_effect()
-        supplied = _supplied.of(instance)
-        if call.workspace:
-            workspace = None if label else call.workspace
-        elif supplied is not None and (scope is None or supplied):
-            # Mounted for another tenant, or in an environment that has changed. Without a workspace
-            # now, the SDK says what it would have said to the constructor.
-            workspace = ambient()[0]
-            sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, workspace)
-        elif scope is None and label not in (None, _workspace.settled(instance.workspace)):
-            workspace = None  # as the program has pointed it
-        else:
-            workspace = ambient()[0]
-        if workspace is not None:
-            if label:
-                target = with_host_workspace(url, workspace)
-                args, kwargs = with_argument(wrapped, args, kwargs, "path", target)
-                # It names the host, and so the workspace, that the client was built for.
-                agent = with_host_workspace(instance.base_url, workspace).join(
-                    instance.user_agent.rsplit(instance.base_url, 1)
-                )
-                extra = {"User-Agent": agent, **(extra or {})}
-            headers = {**(extra or {}), HEADER: workspace}
-            args, kwargs = with_argument(wrapped, args, kwargs, "extra_headers", headers)
-    return wrapped(*args, **kwargs)
+
+    def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+        path, sent = _studio_prepared(self, path, kwargs)
+        try:
+            return function(self, method, path, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
+
+    async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+        path, sent = _studio_prepared(self, path, kwargs)
+        try:
+            return await function(self, method, path, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
+
+    return arequest if inspect.iscoroutinefunction(function) else request
+
+
+def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[str, Sent]:
+    url, extra = transport._absolute_url(path), kwargs.get("extra_headers")
+    named = workspace_in_headers(extra)
+    elsewhere = urlsplit(url).netloc != urlsplit(transport.base_url).netloc
+    kept, here = _studio_of(transport), _call_here()
+    if elsewhere or named or (kept.call.workspace and workspace_in_host(url)):
+        return path, (url, named, "named", kwargs.get("json"))
+    told = kept.call._replace(born=here.born) if here.born else kept.call
+    decision = decide(url, kept.found, pointed=not kept.built, call=told)
+    if decision is None or decision[1] is None:
+        scope = _scope_here() or told.born
+        if kept.supplied and (scope is None or kept.mounted):
+            # Mounted for another tenant, or in an environment that has changed: the SDK says what
+            # it would have said to the constructor.
+            sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, None)
+        return path, (url, None, None, kwargs.get("json"))
+    target, workspace, source = decision
+    extra = {**without_workspace(extra or {}), HEADER: workspace}
+    if target != url:
+        path = target
+        # It names the host, and so the workspace, that the client was built for.
+        agent = with_host_workspace(transport.base_url, workspace or "").join(
+            transport.user_agent.rsplit(transport.base_url, 1)
+        )
+        extra = {"User-Agent": agent, **extra}
+    kwargs["extra_headers"] = extra
+    return path, (target, workspace, source, kwargs.get("json"))

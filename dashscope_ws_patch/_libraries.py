@@ -20,7 +20,8 @@ from socket import SHUT_RDWR
 from types import FunctionType
 from typing import Any, Callable
 
-from ._decision import HEADER, route, scope_in_effect
+from ._carry import in_scope
+from ._decision import HEADER, current, route
 from ._hosts import in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError, scope
@@ -364,11 +365,9 @@ def _fill_multiple(host: str, headers: Any) -> bool:
 class _Thread(threading.Thread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._carried = scope_in_effect()
-
-    def run(self) -> None:
-        scope.set(self._carried)
-        super().run()
+        holds = scope.get() or current.get().born
+        if holds is not None:
+            self.run = in_scope(self.run, (scope, holds))  # type: ignore[method-assign]
 
 
 class _Threading:

@@ -1,8 +1,12 @@
-"""Thread pools follow scopes: what is handed to a pool runs in the scope of whoever hands it over.
+"""Pools follow scopes: what is handed over runs in the scope of whoever hands it over, or in none.
 
 By ``loop.run_in_executor`` frameworks reach a synchronous SDK from async code, and it, unlike
-``asyncio.to_thread``, leaves the context behind. Installed by the first scope of a program, so one
-that uses only the environment has nothing of the standard library patched.
+``asyncio.to_thread``, leaves the context behind. Workers are born where nothing holds: a forked one
+would go on in the scope, and in the call, of whoever first needed it, and so would a thread of an
+interpreter whose threads inherit their context (``-X thread_inherit_context=1``, CPython 3.14 on).
+
+Installed by the first scope of a program, so one that uses only the environment has nothing of the
+standard library patched.
 """
 
 from __future__ import annotations
@@ -14,57 +18,77 @@ from typing import Any, Callable, NamedTuple
 from ._workspace import scope
 
 
-class _Submit(NamedTuple):
+class _Method(NamedTuple):
+    owner: Any
+    name: str
     original: Callable[..., Any]
     replacement: Callable[..., Any]
 
 
 _lock = threading.Lock()
-_made: _Submit | None = None
+_made: list[_Method] = []
+
+#: The ways to hand work to a multiprocessing.Pool or ThreadPool; apply() goes by apply_async().
+_POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
 
 
 def follow() -> None:
-    """Patch ``ThreadPoolExecutor.submit``, through which ``map`` and event loops go too."""
-    global _made
-    if _made is not None:
+    """Patch the pools of the standard library: how they are given work, and make their workers."""
+    if _made:
         return
+    # Imported before the lock is taken: an import waits for other threads' imports.
     from concurrent.futures import ThreadPoolExecutor
 
+    made: list[tuple[Any, str, Any]] = [(ThreadPoolExecutor, "submit", _handing_over)]
+    try:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing.pool import Pool
+
+        # map() of executors, and event loops, go by submit().
+        made.append((ProcessPoolExecutor, "submit", _handing_over))
+        made += [(Pool, "__init__", _clean), *((Pool, name, _handing_over) for name in _POOL)]
+    except ImportError:  # no processes on this platform
+        pass
     with _lock:
-        if _made is None:  # else another thread was first
-            original: Callable[..., Any] = ThreadPoolExecutor.submit
-
-            @functools.wraps(original)
-            def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-                return original(self, _in_scope(fn), *args, **kwargs)
-
-            ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
-            _made = _Submit(original, submit)
+        if not _made:  # else another thread was first
+            for owner, name, wrapper in made:
+                original = vars(owner)[name]
+                replacement = wrapper(original)
+                setattr(owner, name, replacement)
+                _made.append(_Method(owner, name, original, replacement))
 
 
 def unfollow() -> None:
-    """Put ``ThreadPoolExecutor.submit`` back, unless somebody else has replaced it since."""
-    global _made
-    if _made is not None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with _lock:
-            if _made is not None and ThreadPoolExecutor.submit is _made.replacement:
-                ThreadPoolExecutor.submit = _made.original  # type: ignore[method-assign]
-            _made = None
+    """Put the methods back, but for those that somebody else has replaced since."""
+    with _lock:
+        for owner, name, original, replacement in _made:
+            if vars(owner)[name] is replacement:
+                setattr(owner, name, original)
+        _made.clear()
 
 
-def _in_scope(fn: Callable[..., Any]) -> Callable[..., Any]:
-    entered = scope.get()
-    if entered is None:
-        return fn
+def _handing_over(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a pool whose first argument, or ``func``, is the function that it is given."""
+    from . import _carry
 
-    def in_scope(*args: Any, **kwargs: Any) -> Any:
-        before = scope.get()
-        scope.set(entered)
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            scope.set(before)
+    @functools.wraps(original)
+    def hand_over(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if scope.get() is not None:
+            if args:
+                args = (_carry.handed_over(args[0], kind=_carry._run_in), *args[1:])
+            elif "func" in kwargs:
+                kwargs["func"] = _carry.handed_over(kwargs["func"], kind=_carry._run_in)
+        return _carry.without(original, self, *args, **kwargs)
 
-    return in_scope
+    return hand_over
+
+
+def _clean(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that starts workers."""
+    from . import _carry
+
+    @functools.wraps(original)
+    def clean(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return _carry.without(original, self, *args, **kwargs)
+
+    return clean

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import Any, Callable, Optional, TypeVar, cast
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -19,6 +19,10 @@ T = TypeVar("T")
 #: that the 2.x client reads (dashscope.v2._config), the second the one of the 1.x regional hosts
 #: (dashscope.common.env).
 VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
+
+#: Where it is set (to anything but 0, off, false or no), a request needs a scope or names its own
+#: workspace: a scope that was lost must not become somebody else's bill.
+REQUIRE_SCOPE = "DASHSCOPE_WS_PATCH_REQUIRE_SCOPE"
 
 RULE = (
     "a workspace is 1 to 64 of the characters A-Z a-z 0-9 _ -, the first a letter or digit, "
@@ -29,7 +33,8 @@ RULE = (
 class WorkspaceError(ValueError):
     """A workspace breaks the rule ``[A-Za-z0-9][A-Za-z0-9_-]{0,63}``.
 
-    The rule is the SDK's own (``dashscope.common.env.validate_workspace_id``).
+    The rule is the SDK's own (``dashscope.common.env.validate_workspace_id``). Also raised where
+    DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for a scope and there is none.
     """
 
 
@@ -53,17 +58,36 @@ def masked(value: str) -> str:
 
 
 class Scope:
-    """One entered ``use_workspace`` or ``set_workspace``; the innermost one holds."""
+    """One entered ``use_workspace`` or ``set_workspace``; the innermost one holds.
 
-    __slots__ = ("outer", "owner", "workspace")
+    ``owner`` is the ``use_workspace`` object, None for ``set_workspace``; ``block`` the frame, by
+    its id and code, in which a ``with`` entered it.
+    """
 
-    def __init__(self, workspace: str | None, owner: object, outer: Scope | None) -> None:
+    __slots__ = ("block", "outer", "owner", "workspace")
+
+    def __init__(
+        self,
+        workspace: str | None,
+        owner: object,
+        outer: Scope | None,
+        block: tuple[int, CodeType] | None = None,
+    ) -> None:
         self.workspace = workspace
         self.owner = owner
         self.outer = outer
+        self.block = block
 
+
+if TYPE_CHECKING:
+    ScopeToken = Token[Optional[Scope]]
+else:
+    ScopeToken = Token
 
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
+
+#: Whether the shim is in force: objects that it made live on after unpatch().
+in_force = False
 
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
@@ -83,10 +107,9 @@ def enter(variable: ContextVar[T], value: T) -> Token[T]:
     return variable.set(value)
 
 
-def _enter(workspace: str | None, owner: object) -> Token[Scope | None]:
-    if on_scope is not None:
-        on_scope()
-    return enter(scope, Scope(workspace, owner, scope.get()))
+# Flags of the code of generators, coroutines and async generators (inspect.CO_...), whose frames
+# may go on in another context than they began in.
+_SUSPENDS = 0x20 | 0x80 | 0x200
 
 
 class use_workspace:
@@ -96,22 +119,36 @@ class use_workspace:
     "no workspace here" and hides outer scopes and the environment. Raises WorkspaceError for any
     other string, TypeError for anything else, at once.
 
-    As a decorator it takes functions and coroutine functions; for classes, generator functions and
-    async generator functions, whose bodies run between the steps of their caller, it raises
-    TypeError: use ``with use_workspace(...)`` inside them. One object may be reused, nested in
-    itself, and shared between threads and tasks.
+    As a decorator it takes functions, coroutine functions, generator functions and async generator
+    functions, in whose bodies it holds wherever and in whichever thread or context their steps run,
+    and nowhere between two of them. Raises TypeError for classes, and for what
+    ``contextlib.contextmanager`` makes. One object may be reused, nested in itself, shared between
+    threads and tasks, and pickled.
     """
 
     def __init__(self, workspace: str | None) -> None:
         if workspace is not None:
             workspace = validate(workspace, "use_workspace(workspace)")
         self._workspace = workspace
+        self._suspending: set[CodeType] = set()
 
     def __repr__(self) -> str:
         return f"use_workspace({self._workspace!r})"
 
+    def __reduce__(self) -> Any:
+        return type(self), (self._workspace,)
+
+    def _entered(self, block: tuple[int, CodeType] | None = None) -> Scope:
+        if on_scope is not None:
+            on_scope()
+        return Scope(self._workspace, self, scope.get(), block)
+
     def __enter__(self) -> str | None:
-        _enter(self._workspace, self)
+        frame = sys._getframe(1)
+        code = frame.f_code
+        if code.co_flags & _SUSPENDS:
+            self._suspending.add(code)
+        enter(scope, self._entered((id(frame), code)))
         return self._workspace
 
     def __exit__(
@@ -120,69 +157,59 @@ class use_workspace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Leave what this object entered last *in this context*: no token is kept on the object, so
-        # it can be shared; and a set_workspace() left behind inside the block goes with it.
-        entered = scope.get()
-        while entered is not None and entered.owner is not self:
+        # Leave what this block entered *in this context*: no token is kept on the object, so it can
+        # be shared; and a set_workspace() left behind inside the block goes with it.
+        frame = sys._getframe(1)
+        block = (id(frame), frame.f_code)
+        entered = last = scope.get()
+        while entered is not None and not (entered.owner is self and entered.block == block):
             entered = entered.outer
+        if entered is None and frame.f_code not in self._suspending:
+            # Entered by another function, such as ExitStack's: what was entered last. But what a
+            # generator entered elsewhere is no business of a block here in which it is collected.
+            entered = last
+            while entered is not None and entered.owner is not self:
+                entered = entered.outer
         if entered is not None:
             scope.set(entered.outer)
 
     def __call__(self, function: F) -> F:
-        import functools
-        import inspect
+        from . import _carry
 
-        if not callable(function) or inspect.isclass(function):
-            raise TypeError(f"{self!r} decorates functions, not {function!r}")
-        body: Any = function
-        while isinstance(body, functools.partial):
-            body = body.func
-        body = inspect.unwrap(body)
-        if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
-            raise self._lazy(function)
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def in_scope(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-        else:
-
-            @functools.wraps(function)
-            def in_scope(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    result = function(*args, **kwargs)
-                if inspect.iscoroutine(result):  # a plain function that hides a coroutine function
-                    return self._await(result)
-                if inspect.isgenerator(result) or inspect.isasyncgen(result):
-                    raise self._lazy(function)
-                return result
-
-        return cast("F", in_scope)
-
-    async def _await(self, coroutine: Any) -> Any:
-        with self:
-            return await coroutine
-
-    def _lazy(self, function: object) -> TypeError:
-        return TypeError(
-            f"{self!r} cannot decorate {function!r}: the body of a generator runs between the "
-            f"steps of its caller; write `with {self!r}:` inside it"
-        )
+        return cast("F", _carry.decorated(self, function))
 
 
-def set_workspace(workspace: str | None) -> Token[Scope | None]:
+def set_workspace(workspace: str | None) -> ScopeToken:
     """Make ``workspace`` ambient in this context until ``reset_workspace(token)``; for middleware.
 
     Accepts and raises what ``use_workspace`` does.
     """
     if workspace is not None:
         workspace = validate(workspace, "set_workspace(workspace)")
-    return _enter(workspace, None)
+    if on_scope is not None:
+        on_scope()
+    outer = scope.get()
+    if outer is not None and outer.owner is None:
+        outer = outer.outer  # a worker that never resets must not keep all that it ever set
+    return enter(scope, Scope(workspace, None, outer))
 
 
-def reset_workspace(token: Token[Scope | None]) -> None:
+def carry_workspace(fn: F) -> F:
+    """``fn`` in the scope that holds here, wherever it is called: in a thread, process or machine.
+
+    Picklable if ``fn`` is, and a coroutine function, generator function or async generator function
+    if it is one; where it is unpickled, the shim is activated. Without a scope, and so where only
+    the environment names a workspace, it is ``fn`` itself. Raises TypeError for what is not
+    callable.
+    """
+    from . import _carry
+
+    if not callable(fn):
+        raise TypeError(f"carry_workspace(fn) takes a function, not {fn!r}")
+    return cast("F", _carry.handed_over(fn))
+
+
+def reset_workspace(token: ScopeToken) -> None:
     """Undo the ``set_workspace`` that returned ``token``.
 
     Raises what ``contextvars.ContextVar.reset`` does: ValueError for a token of another context,
@@ -204,7 +231,9 @@ def get_workspace() -> str | None:
 # giving a request its header; the mapping below it, whose keys are encoded, takes a thirtieth.
 _environ = os.environ
 _encoded: Any = getattr(_environ, "_data", _environ)
-_FIRST, _SECOND = (getattr(_environ, "encodekey", str)(name) for name in VARIABLES)
+_FIRST, _SECOND, _REQUIRE = (
+    getattr(_environ, "encodekey", str)(name) for name in (*VARIABLES, REQUIRE_SCOPE)
+)
 
 
 Found = tuple[Optional[str], Optional[str]]
@@ -245,9 +274,37 @@ def environment() -> Found:
     return found
 
 
+def require_scope() -> None:
+    """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
+    if os.environ is _environ and _encoded.get(_REQUIRE) is None:
+        return  # all that most requests pay
+    if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
+        raise WorkspaceError(
+            f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "
+            "forbids: make it inside `with use_workspace(...)`, or hand it over with "
+            f"carry_workspace(...); {_line_of_call()}"
+        )
+
+
+def _line_of_call() -> str:
+    """The innermost line that is none of the SDK's or ours."""
+    import linecache
+
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        in ("dashscope", "dashscope_ws_patch", "wrapt")
+    ):
+        frame = frame.f_back
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    return f'the call is at "{name}", line {line}: {linecache.getline(name, line).strip()}'
+
+
 def settled(found: str | None) -> str | None:
     """What a client has ``found`` in the SDK's own sources, held to the rules of the environment if
     it is from there: the SDK takes a variable as it is, blanks and all."""
+    if os.environ is _environ and _encoded.get(_FIRST) is None:
+        return found or None  # all that most requests pay
     if found is not None and found == os.environ.get(VARIABLES[0]):
         return environment()[0]
     return found or None

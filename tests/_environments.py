@@ -17,11 +17,15 @@ OLD_SDK = ("dashscope==1.17.1", "setuptools<80")
 NEW_SDK = ("dashscope==2.0.2",)
 
 
+#: As it was before tests had this process, and a pip below it, trust our certificates alone.
+_AT_START = dict(os.environ)
+
+
 def clean(**variables: str) -> dict[str, str]:
     """This process's environment variables without those that change how Python starts."""
     kept = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in _AT_START.items()
         if not name.startswith(("PYTHON", "DASHSCOPE", "COV_", "PYTEST"))
     }
     return {**kept, **variables}
@@ -46,12 +50,13 @@ def build_wheel(folder: Path) -> Path:
     shutil.copytree(
         ROOT, source, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__", "build", "*.egg*")
     )
-    uv = shutil.which("uv")
-    build = [uv, "build", "--quiet"] if uv else [sys.executable, "-m", "build"]
-    command = [*build, "--wheel", str(source), "--out-dir" if uv else "--outdir", str(folder)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=clean())
+    _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, env=clean(PIP_DISABLE_PIP_VERSION_CHECK="1"))
 
 
 class Environment:
@@ -60,16 +65,13 @@ class Environment:
     def __init__(self, folder: Path, base: str, *packages: object) -> None:
         self.folder = folder
         self.python = str(folder / BIN / "python")
-        uv = shutil.which("uv")
-        if uv:
-            self._run(uv, "venv", "--quiet", "--python", base, str(folder))
-            self._install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
-            self._install += ["--python", self.python]
-            self._uninstall = [uv, "pip", "uninstall", "--quiet", "--python", self.python]
-        else:
-            self._run(base, "-m", "venv", str(folder))
-            self._install = [self.python, "-m", "pip", "install", "--quiet"]
-            self._uninstall = [self.python, "-m", "pip", "uninstall", "--quiet", "--yes"]
+        # Our pip serves environments of our Python: to put one into each takes seconds. It may be
+        # too new for another Python.
+        ours = base == sys.executable
+        _run(base, "-m", "venv", *["--without-pip"] * ours, str(folder))
+        self._pip = [sys.executable, "-m", "pip", "--python", self.python]
+        if not ours:
+            self._pip = [self.python, "-m", "pip"]
         self.install(*packages)
         purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
         self.site_packages = Path(self.output("-c", purelib))
@@ -79,10 +81,10 @@ class Environment:
 
     def install(self, *packages: object) -> None:
         if packages:
-            self._run(*self._install, *map(str, packages))
+            _run(*self._pip, "install", "--quiet", *map(str, packages))
 
     def uninstall(self, package: str) -> None:
-        self._run(*self._uninstall, package)
+        _run(*self._pip, "uninstall", "--quiet", "--yes", package)
 
     def output(self, *arguments: str, **variables: str) -> str:
         """What the environment's Python prints when it is called with ``arguments``."""
@@ -102,7 +104,3 @@ class Environment:
             for file in self.site_packages.rglob("*")
             if file.is_file()
         }
-
-    @staticmethod
-    def _run(*command: str) -> None:
-        subprocess.run(command, check=True, env=clean())

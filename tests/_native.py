@@ -1,12 +1,15 @@
-"""Writes what every surface sends without the shim, as JSON, to a file descriptor.
+"""Says what a surface sends without the shim: the other half of the fixture ``native``.
 
-    DASHSCOPE_WS_PATCH=0 python tests/_native.py FD SETTING...
+    DASHSCOPE_WS_PATCH=0 python tests/_native.py FD
+
+reads lines of JSON, ``[setting, name of a surface or way]``, and answers each with one on FD.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -17,32 +20,21 @@ from hosts import serving
 
 from dashscope_ws_patch import is_patched
 from dashscope_ws_patch.selftest import surfaces as _surfaces
+from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 
 
 def main() -> None:
     assert not is_patched(), "DASHSCOPE_WS_PATCH=0 is missing"
-    surfaces = _surfaces.surfaces()
-    with serving() as loopback:
-        _surfaces.prepare(_surfaces.Drive(loopback, plain=False))
-        found = {
-            setting: {
-                surface.name: [
-                    comparable(sent.request)
-                    for sent in record(loopback, surface, SETTINGS[setting])
-                ]
-                for surface in surfaces
-            }
-            for setting in sys.argv[2:]
-        }
-        found["ways"] = {
-            way.name: [
-                comparable(sent.request) for sent in record(loopback, way, SETTINGS["nothing"])
-            ]
-            for way in ways()
-        }
+    warnings.simplefilter("ignore")
+    each = [*_surfaces.surfaces(), *_surfaces_v2.surfaces(), *ways()]
+    named = {surface.name: surface for surface in each}
     # To the file descriptor: the SDK prints to the standard output.
-    with open(int(sys.argv[1]), "w") as output:
-        json.dump(found, output)
+    with serving() as loopback, open(int(sys.argv[1]), "w") as answers:
+        _surfaces.prepare(_surfaces.Drive(loopback, plain=False))
+        for line in sys.stdin:
+            setting, name = json.loads(line)
+            sent = record(loopback, named[name], SETTINGS[setting])
+            print(json.dumps([comparable(one.request) for one in sent]), file=answers, flush=True)
 
 
 if __name__ == "__main__":

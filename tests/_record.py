@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any, Callable, Optional
 from unittest import mock
 
 from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
 
@@ -49,7 +51,7 @@ class Setting:
 
 
 _SET = {VARIABLES[0]: AMBIENT}
-#: Must never be looked at where a scope holds.
+#: Must never be looked at where a scope holds. (What reads it by itself is not given it.)
 _MALFORMED = {VARIABLES[0]: "not a workspace!"}
 
 SETTINGS = {
@@ -64,8 +66,15 @@ SETTINGS = {
     "pointed, scope": Setting(host=POINTED_HOST, scope=AMBIENT, environment=_MALFORMED),
 }
 
-#: The settings in which nothing is ambient: what the SDK does natively can be recorded in them.
-NATIVE = ("nothing", "named", "pointed")
+
+#: The settings of a command: what is ambient comes by the environment of its process.
+OF_COMMANDS = {
+    "no workspace here": "nothing",
+    "scope": "environment",
+    "pointed": "nothing",
+    "pointed, environment": "environment",
+    "pointed, scope": "environment",
+}
 
 
 @contextlib.contextmanager
@@ -134,6 +143,8 @@ def record(loopback: Loopback, surface: Surface, setting: Setting) -> list[Sent]
 
     loopback.drain()
     dashscope.api_key = API_KEY
+    if setting.environment is _MALFORMED and surface.group in ("2.x", "agentstudio"):
+        setting = dataclasses.replace(setting, environment={})
     drive = RecordingDrive(loopback, setting.named)
     with setting.entered(), contextlib.suppress(Exception):
         # What the SDK makes of an answer is not what is looked at, but what it asked.
@@ -158,6 +169,7 @@ def comparable(request: Request) -> dict[str, Any]:
     anew = request.header("X-DashScope-EncryptionKey") or request.body.startswith(b"PK")
     return {
         "target": [request.scheme, request.host, request.sni, request.method],
+        "foreign": request.foreign,
         "path": _RANDOM.sub("*", request.path),
         "headers": [
             [name, "*" if name.lower() in _ANEW else _RANDOM.sub("*", value)]
@@ -167,3 +179,32 @@ def comparable(request: Request) -> dict[str, Any]:
         # How much sound a session still gets to send before it is stopped differs too.
         "messages": [_RANDOM.sub("*", text) for text in request.messages if isinstance(text, str)],
     }
+
+
+def without_workspace(request: dict[str, Any]) -> dict[str, Any]:
+    """A request but for its workspace header, and the ambient workspace in its messages (P5)."""
+    others = [pair for pair in request["headers"] if pair[0].lower() != "x-dashscope-workspace"]
+    return {**request, "headers": others, "messages": [*map(_unnamed, request["messages"])]}
+
+
+def _unnamed(message: str) -> Any:
+    def kept(found: dict[str, Any]) -> dict[str, Any]:
+        named = found.get("workspace_id") in (AMBIENT, None)
+        return {key: found[key] for key in found if key != "workspace_id" or not named}
+
+    return json.loads(message, object_hook=kept) if message.startswith("{") else message
+
+
+def names_workspace(request: dict[str, Any]) -> bool:
+    """Whether header or host of a request name one."""
+    headers = {name.lower() for name, _ in request["headers"]}
+    host = f"https://{request['target'][1]}"
+    return "x-dashscope-workspace" in headers or workspace_in_host(host) is not None
+
+
+def voices(request: Request) -> set[str]:
+    """The workspaces that header, host and messages name."""
+    named = {*request.workspaces, workspace_in_host(f"https://{request.host}")}
+    bodies = [request.body.decode("latin-1"), *map(str, request.messages)]
+    named |= {name for name in (AMBIENT, NAMED, POINTED) for body in bodies if name in body}
+    return {name for name in named if name}

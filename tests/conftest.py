@@ -1,7 +1,7 @@
 """The loopback service, the surfaces, and what they sent, with the shim and natively.
 
-Surfaces are driven once in each setting; all promises look at the same recordings. The native ones
-are made in a second process, from the start of the session on.
+Surfaces are driven once in each setting, and natively in a second process; all promises look at the
+same recordings.
 """
 
 from __future__ import annotations
@@ -11,57 +11,53 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from _record import NATIVE, SETTINGS, Sent, environment, record
+from _record import OF_COMMANDS, SETTINGS, Sent, environment, record
 from _ways import ways
 from hosts import serving
 
 import dashscope_ws_patch
 from dashscope_ws_patch import _workspace
 from dashscope_ws_patch.selftest import surfaces as _surfaces
+from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
-SURFACES = _surfaces.surfaces()
+SURFACES = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
 WAYS = ways()
 
-Native = dict[str, dict[str, list[dict[str, Any]]]]
 Recorder = Callable[[Surface, str], list[Sent]]
-
-_native: dict[str, Any] = {}
+#: The same without the shim, each request as ``comparable`` makes it.
+Native = Callable[[Surface, str], list[dict[str, Any]]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Feed the one list of surfaces to each test that takes a ``surface``."""
-    if "surface" in metafunc.fixturenames:
-        metafunc.parametrize("surface", SURFACES, ids=[surface.name for surface in SURFACES])
-    if "way" in metafunc.fixturenames:
-        metafunc.parametrize("way", WAYS, ids=[way.name for way in WAYS])
+    for name, values in {"surface": SURFACES, "way": WAYS}.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, values, ids=[value.name for value in values])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the end what waits for the native recording."""
-    items.sort(key=lambda item: "native" in getattr(item, "fixturenames", ()))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a surface to one worker, which drives it once, and all others by file."""
+    # Not by marks and --dist loadgroup: with pytest 9.2, xdist 3.8 takes no notice of them.
+    from xdist.scheduler import LoadScopeScheduling
 
+    names = {surface.name for surface in SURFACES}
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the native recording, if a test will ask for it."""
-    if not any("native" in getattr(item, "fixturenames", ()) for item in session.items):
-        return
-    _native["output"] = output = tempfile.TemporaryFile("w+")  # noqa: SIM115
-    script = str(Path(__file__).with_name("_native.py"))
-    _native["process"] = subprocess.Popen(
-        [sys.executable, script, str(output.fileno()), *NATIVE],
-        env={**os.environ, "DASHSCOPE_WS_PATCH": "0"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(output.fileno(),),
-    )
+    class BySurface(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            parameters = test.partition("[")[2].rstrip("]").split("-")
+            starts = ("-".join(parameters[:end]) for end in range(1, len(parameters) + 1))
+            return next((start for start in starts if start in names), file)
+
+    return BySurface(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -88,11 +84,22 @@ def loopback(_loopback: Loopback) -> Loopback:
     return _loopback
 
 
+def _by_surface(sent: Callable[[Surface, str], list[Any]]) -> Callable[[Surface, str], list[Any]]:
+    """``sent`` once for each surface and setting."""
+    once = functools.cache(sent)
+
+    def of_setting(surface: Surface, setting: str) -> list[Any]:
+        command = surface.group == "command line"
+        return once(surface, OF_COMMANDS.get(setting, setting) if command else setting)
+
+    return of_setting
+
+
 @pytest.fixture(scope="session")
 def recorded(_loopback: Loopback) -> Recorder:
     """What a surface sends with the shim in one of the ``SETTINGS``."""
 
-    @functools.cache
+    @_by_surface
     def sent(surface: Surface, setting: str) -> list[Sent]:
         return record(_loopback, surface, SETTINGS[setting])
 
@@ -100,12 +107,28 @@ def recorded(_loopback: Loopback) -> Recorder:
 
 
 @pytest.fixture(scope="session")
-def native() -> Native:
-    """What every surface sends without the shim, by setting and name of the surface."""
-    assert _native["process"].wait(300) == 0
-    _native["output"].seek(0)
-    found: Native = json.load(_native["output"])
-    return found
+def native() -> Iterator[Native]:
+    """What a surface sends in one of the ``SETTINGS`` without the shim, in a second process."""
+    answers, fd = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("_native.py")), str(fd)],
+        env={**os.environ, "DASHSCOPE_WS_PATCH": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        pass_fds=(fd,),
+    )
+    os.close(fd)
+
+    @_by_surface
+    def sent(surface: Surface, setting: str) -> list[dict[str, Any]]:
+        print(json.dumps([setting, surface.name]), file=process.stdin, flush=True)
+        found: list[dict[str, Any]] = json.loads(answered.readline())
+        return found
+
+    with process, open(answers) as answered:
+        yield sent
+        process.stdin.close()
 
 
 @pytest.fixture

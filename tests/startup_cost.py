@@ -1,6 +1,6 @@
 """What activation costs each start of an interpreter, beside what others' costs: a Markdown table.
 
-    python tests/startup_cost.py [--rounds N] [--check]
+    python tests/startup_cost.py [--rounds N] [--no-peers] [--check]
 
 Each row is a start of ``python -c pass``: in instructions, as callgrind counts them (where valgrind
 is installed), and in wall time, the fastest of N rounds in each of which every row starts once.
@@ -43,7 +43,7 @@ class Row:
     environment: Environment
     variables: dict[str, str]
     code: str = "pass"
-    #: The same start with an empty file in the place of ours.
+    #: The same start with what does nothing in the place of ours.
     floor: Row | None = None
     instructions: int = 0
     times: list[float] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Row:
         )
 
 
-def rows(folder: Path) -> list[Row]:
+def rows(folder: Path, peers: bool) -> list[Row]:
     """Make an environment for each row that changes one, and one for those that do not."""
     wheel = build_wheel(folder)
 
@@ -98,28 +98,25 @@ def rows(folder: Path) -> list[Row]:
     on_path = Row("empty `sitecustomize.py` on PYTHONPATH", plain, {"PYTHONPATH": str(empty)})
     sitedir = plain.output("-m", "dashscope_ws_patch", "sitedir")
 
-    installed, beside, empty_file, empty_line = (
-        environment(name, wheel) for name in ("installed", "beside", "file", "line")
-    )
-    for other in (beside, empty_file, empty_line):
-        (other.site_packages / "sitecustomize.py").touch()
+    installed, empty_line = environment("installed", wheel), environment("line", wheel)
     (empty_line.site_packages / "empty.pth").write_text("import sys\n")
-    for ours in (installed, beside):
-        ours.output("-m", "dashscope_ws_patch", "install")
-    in_place = Row("empty `sitecustomize.py` in site-packages", empty_file, {})
-    line = Row("the same and a `.pth` with `import sys`", empty_line, {})
+    installed.output("-m", "dashscope_ws_patch", "install")
+    line = Row("a `.pth` with `import sys`", empty_line, {})
 
+    ours = [
+        bare,
+        on_path,
+        Row("**ours**, `run` or `sitedir`", plain, {"PYTHONPATH": sitedir}, floor=on_path),
+        line,
+        Row("**ours**, `install`", installed, {}, floor=line),
+    ]
+    if not peers:
+        return ours
     autowrapt = environment("autowrapt", "autowrapt")
     telemetry = environment("opentelemetry", "opentelemetry-distro")
     ddtrace = environment("ddtrace", "ddtrace")
     return [
-        bare,
-        on_path,
-        Row("**ours**, `run` or `sitedir`", plain, {"PYTHONPATH": sitedir}, floor=on_path),
-        in_place,
-        Row("**ours**, `install`, as sitecustomize.py", installed, {}, floor=in_place),
-        line,
-        Row("**ours**, `install`, as .pth beside the empty one", beside, {}, floor=line),
+        *ours,
         Row("`import wrapt` alone", plain, {}, "import wrapt"),
         Row("autowrapt", autowrapt, {"AUTOWRAPT_BOOTSTRAP": "none"}),
         Row("opentelemetry-instrument", telemetry, launched(telemetry, "opentelemetry-instrument")),
@@ -141,9 +138,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        table = rows(Path(folder))
+        table = rows(Path(folder), not arguments.no_peers)
         for row in table:
             row.start()  # compiles what it loads
             row.count()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
-from test_precedence import GENERATION, seen
+from _sdk import GENERATION, seen
 
 from dashscope_ws_patch import is_patched, patch, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
@@ -82,11 +82,13 @@ def test_p10_unpatched_requests_are_native(loopback: Loopback) -> None:
 def test_p10_what_others_wrapped_meanwhile_stays(loopback: Loopback) -> None:
     import dashscope.client.base_api as base_api
 
-    ours = vars(base_api.BaseAsyncApi)["fetch"]
+    unpatch()
+    original = vars(base_api.BaseAsyncApi)["fetch"]
+    patch()
     theirs = classmethod(lambda cls, *args, **kwargs: "theirs")
     base_api.BaseAsyncApi.fetch = theirs
     try:
         unpatch()
         assert vars(base_api.BaseAsyncApi)["fetch"] is theirs
     finally:
-        base_api.BaseAsyncApi.fetch = ours.__wrapped__
+        base_api.BaseAsyncApi.fetch = original

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 from _record import NAMED, POINTED_HOST, environment, pointed
-from test_precedence import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need, seen
+from _sdk import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need, seen
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback

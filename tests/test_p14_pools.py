@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from _record import environment
-from test_precedence import GENERATION, seen
+from _sdk import GENERATION, seen
 
 from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback

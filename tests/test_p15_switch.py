@@ -167,9 +167,9 @@ def targets() -> dict[str, Any]:
             owner: Any = import_module(seam.module)
         except ImportError:
             continue
-        path, _, name = seam.attribute.rpartition(".")
+        path, _, name = seam.attributes.rpartition(".")
         owner = getattr(owner, path) if path else owner
-        found[f"{seam.module}.{seam.attribute}"] = vars(owner)[name]
+        found[f"{seam.module}.{seam.attributes}"] = vars(owner)[name]
     return found
 
 

@@ -1,120 +1,70 @@
-"""Activation with no import in the program: run, sitedir, install, uninstall, status.
-
-All of them come down to the start-up file in the folder ``site``: on PYTHONPATH, as a copy in
-site-packages, or named by a .pth file there.
-"""
+"""install and uninstall: each interpreter of an environment activated for good, or no more."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import os
 import py_compile
-import signal
+import re
+import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.machinery import PathFinder
 
-from .. import _workspace
-from .._activation import CLIENTS, switched_off
+from .run import SITEDIR
 
-#: The folder whose sitecustomize.py activates each Python that has it on PYTHONPATH.
-SITEDIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site")
-
-_STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
+STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 
 
 class Refusal(Exception):
     """What was asked for cannot be done, and nothing was changed; the message says why."""
 
 
-# run
-
-
-def run(command: list[str], workspace: str | None = None, clients: bool = False) -> int:
-    """Become ``command``, with each Python process below it activated.
-
-    ``workspace``, if given, becomes DASHSCOPE_WORKSPACE; raises WorkspaceError if it is malformed.
-    ``clients`` sets DASHSCOPE_WS_PATCH_CLIENTS.
-    Returns only where there is no exec (Windows: the command's own status) and where the command
-    does not exist (127) or cannot be executed (126), as in a shell.
-    """
-    environment = dict(os.environ)
-    if workspace is not None:
-        environment["DASHSCOPE_WORKSPACE"] = _workspace.validate(workspace, "-w")
-    if clients:
-        environment[CLIENTS] = "1"
-    before = environment.get("PYTHONPATH")
-    if before is None or before.split(os.pathsep)[0] != SITEDIR:
-        environment["PYTHONPATH"] = SITEDIR + os.pathsep + before if before else SITEDIR
-    try:
-        return _become(command, environment)
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"dashscope-ws-patch run: {command[0]}: {reason}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
-
-
-def _become(command: list[str], environment: Mapping[str, str]) -> int:
-    if sys.platform == "win32":
-        with subprocess.Popen(command, env=environment) as child:
-            while True:
-                with suppress(KeyboardInterrupt):  # the child gets its own
-                    return child.wait()
-    # Python ignores these two for itself, and what is ignored stays so in the new program.
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    os.execvpe(command[0], command, environment)
-
-
-# install, uninstall
-
-
 def install(system: bool = False) -> list[str]:
     """Activate this environment for good; return what was done, in lines.
 
-    Writes sitecustomize.py into site-packages, or a .pth file where another sitecustomize can be
-    imported. Raises Refusal outside a virtual environment, unless ``system``; where the package
-    itself is not installed; and where a file cannot be written or would have to be overwritten.
+    Writes a .pth file into site-packages, which Python reads at each start, before and whatever
+    sitecustomize there is; where Python has .start files (PEP 829, CPython 3.15) one of these too,
+    and the module that it names. Raises Refusal outside a virtual environment, unless ``system``;
+    in one that will be thrown away, or is a tool's own; where the package itself is not installed;
+    and where a file cannot be written or would have to be overwritten.
     """
     folder = _site_packages(system)
+    _check_kept()
     _check_installed()
-    copy, line = _targets(folder)
-    wanted, other = (line, copy) if _foreign(copy) else (copy, line)
-    content = _sealed(_line() if wanted == line else _read(_STARTUP))
-    if _read(wanted) == content:
-        lines = [f"already installed: {wanted}"]
-    elif os.path.lexists(wanted) and not _is_ours(wanted):
-        raise Refusal(f"{wanted} is not ours: move it away, then install again")
+    wanted = {path: sealed(text) for path, text in _files(folder).items()}
+    for path, content in wanted.items():
+        if os.path.lexists(path) and _read(path) != content and not is_ours(path):
+            raise Refusal(f"{path} is not ours: move it away, then install again")
+    missing = [path for path, content in wanted.items() if _read(path) != content]
+    for position, path in enumerate(missing):
+        try:
+            _write(path, wanted[path])
+        except Refusal:
+            _remove_all(missing[:position])
+            raise
+    if missing:
+        lines = [f"written: {path}" for path in missing]
+        lines.append(f"each Python of {sys.prefix} now waits for dashscope")
     else:
-        _write(wanted, content)
-        lines = [f"written: {wanted}", f"each Python of {sys.prefix} now waits for dashscope"]
-    if _is_ours(other):
-        _remove(other)
-        lines.append(f"removed: {other}")
-    return lines
+        lines = [f"already installed: {path}" for path in wanted]
+    return lines + _remove_all(path for path in _targets(folder) if path not in wanted)
 
 
 def uninstall(system: bool = False) -> list[str]:
-    """Remove what ``install`` wrote; return what was done, in lines.
+    """Remove what ``install`` wrote, of this release or an earlier one; return what was done.
 
     Raises Refusal outside a virtual environment, unless ``system``, and for a file that cannot be
     removed or that somebody has changed.
     """
     targets = _targets(_site_packages(system))
-    removed = [target for target in targets if _is_ours(target)]
     for target in targets:
-        if _SEAL in _read(target) and target not in removed:
+        if _SEAL in _read(target) and not is_ours(target):
             raise Refusal(f"{target} was changed since install wrote it: remove it by hand")
-    for target in removed:
-        _remove(target)
-    return [f"removed: {target}" for target in removed] or ["not installed: nothing to remove"]
+    return _remove_all(targets) or ["not installed: nothing to remove"]
 
 
 def _site_packages(system: bool) -> str:
@@ -125,9 +75,62 @@ def _site_packages(system: bool) -> str:
     return sysconfig.get_path("purelib")
 
 
-def _targets(folder: str) -> tuple[str, str]:
-    """The copy of the start-up file and the .pth file."""
-    return os.path.join(folder, "sitecustomize.py"), os.path.join(folder, "dashscope_ws_patch.pth")
+#: What .start files name has to be a module that stays when pip removes the package.
+_MODULE = "_dashscope_ws_patch"
+
+
+def _files(folder: str) -> dict[str, str]:
+    """What ``install`` writes: the path and content of each file."""
+    # Without the package there is no such file, and nothing happens. The file is run as it is and
+    # where it is: a new release of the package needs no new install. It is compiled already, while
+    # this line is compiled at each start.
+    # To ask the import system for it would take as long as all the rest of the start-up.
+    code = (
+        f"import os, _frozen_importlib_external as f; p = {STARTUP!a}; "
+        "os.path.exists(p) and exec(f.SourceFileLoader('s', p).get_code('s'), {})"
+    )
+    files = {os.path.join(folder, "dashscope_ws_patch.pth"): code}
+    if hasattr(site, "StartupState"):  # PEP 829: it is read instead of the line
+        files[os.path.join(folder, f"{_MODULE}.py")] = f"def start():\n    {code}\n"
+        files[os.path.join(folder, "dashscope_ws_patch.start")] = f"{_MODULE}:start"
+    return files
+
+
+def _targets(folder: str) -> list[str]:
+    """All that may have been written, by 1.0.0 too."""
+    names = (
+        "dashscope_ws_patch.start",
+        "dashscope_ws_patch.pth",
+        f"{_MODULE}.py",
+        "sitecustomize.py",
+    )
+    return [os.path.join(folder, name) for name in names]
+
+
+def _check_kept() -> None:
+    """Raise Refusal for an environment from which no program of the user's will be started."""
+    layer = any(line.startswith("extends-environment") for line in _pyvenv())
+    bucket = os.path.dirname(sys.prefix)
+    cache = os.path.join(os.path.dirname(bucket), "CACHEDIR.TAG")
+    if layer or (re.search(r"-v\d+$", bucket) and os.path.exists(cache)):
+        raise Refusal(
+            f"{sys.prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
+            "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
+            "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`"
+        )
+    if any(
+        os.path.exists(os.path.join(sys.prefix, receipt))
+        for receipt in ("uv-receipt.toml", "pipx_metadata.json")
+    ):
+        raise Refusal(
+            f"{sys.prefix} is this tool's own environment, and your programs are started from "
+            "others: install the package there and say `python -m dashscope_ws_patch install`; "
+            "or, for one command, `dashscope-ws-patch run -- python app.py`"
+        )
+
+
+def _pyvenv() -> list[str]:
+    return _read(os.path.join(sys.prefix, "pyvenv.cfg")).decode(errors="replace").splitlines()
 
 
 def _check_installed() -> None:
@@ -137,32 +140,28 @@ def _check_installed() -> None:
         raise Refusal(f"dashscope-ws-patch is not installed in {sys.prefix}: pip install it first")
 
 
-def _foreign(copy: str) -> bool:
-    """Whether a sitecustomize that is not ours can be imported."""
-    path = [entry for entry in sys.path if entry not in (SITEDIR, os.path.dirname(copy))]
-    ahead = PathFinder.find_spec("sitecustomize", path)
-    here = PathFinder.find_spec("sitecustomize", [os.path.dirname(copy)])
-    return ahead is not None or (here is not None and not _is_ours(copy))
+_SEAL = b"# dashscope_ws_patch "
 
 
-def _line() -> bytes:
-    # The start-up file again, ahead of the other sitecustomize, which it runs in its turn. To write
-    # the finder into this line would cost more: Python compiles the line at each start.
-    return f"import sys; sys.path.insert(0, {SITEDIR!a})".encode()
+def sealed(text: str) -> bytes:
+    """``text`` marked as ours; the digest tells later whether anybody has changed it."""
+    content = text.strip().encode()
+    return content + b"\n" + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
-_SEAL = b"  # dashscope_ws_patch "
+def is_ours(path: str) -> bool:
+    """Whether ``install`` has written the file, and nobody has changed it since."""
+    content, seal, digest = _read(path).rpartition(_SEAL)
+    # 1.0.0 wrote two blanks before the seal.
+    return bool(seal) and digest.decode(errors="replace").strip() == (
+        hashlib.sha256(content.rstrip(b" \n")).hexdigest()
+    )
 
 
-def _sealed(content: bytes) -> bytes:
-    """Mark ``content`` as ours; the digest tells later whether anybody has changed it."""
-    content = content.rstrip(b"\n")
-    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
-
-
-def _is_ours(path: str) -> bool:
-    content = _read(path)
-    return bool(content) and content == _sealed(content.rpartition(_SEAL)[0])
+def is_current(path: str) -> bool:
+    """Whether ``install`` would write the file as it is."""
+    content = _files(os.path.dirname(path)).get(path)
+    return content is not None and _read(path) == sealed(content)
 
 
 def _read(path: str) -> bytes:
@@ -191,6 +190,13 @@ def _write(path: str, content: bytes) -> None:
             py_compile.compile(path)
 
 
+def _remove_all(paths: Iterable[str]) -> list[str]:
+    removed = [path for path in paths if is_ours(path)]
+    for path in removed:
+        _remove(path)
+    return [f"removed: {path}" for path in removed]
+
+
 def _remove(path: str) -> None:
     try:
         os.remove(path)
@@ -203,84 +209,3 @@ def _remove(path: str) -> None:
                 os.remove(compiled)
             with suppress(OSError):  # only an empty folder can be removed
                 os.rmdir(os.path.dirname(compiled))
-
-
-# status
-
-
-@dataclass
-class Status:
-    """What activates an interpreter that is started now, and the workspace that it would send."""
-
-    python: str
-    active: bool
-    #: What activates it: "PYTHONPATH", "install" or "import", each with the file that does.
-    ways: list[str]
-    workspace: str | None
-    #: The variable that the workspace comes from.
-    source: str | None
-    #: What stands in the way.
-    notes: list[str]
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self.python}: {'active' if self.active else 'not active'}",
-                *(f"  by {way}" for way in self.ways),
-                *(f"  {note}" for note in self.notes),
-                f"workspace: {self.workspace or 'none'}"
-                + (f", from {self.source}" if self.source else ""),
-            ]
-        )
-
-
-# Printed by an interpreter that imports nothing: the files of the start-up finders that wait in it,
-# and, if the package itself has been imported by then, the files that can have done that.
-_PROBE = """
-import sys
-waiting = [f.__file__ for f in sys.meta_path if getattr(f, "__name__", "") == "sitecustomize"]
-package = sys.modules.get("dashscope_ws_patch")
-names = ["sitecustomize", "usercustomize"] if package and package.is_patched() else []
-print(ascii((waiting, [getattr(sys.modules.get(n), "__file__", None) for n in names])))
-"""
-
-
-def status() -> Status:
-    """Start an interpreter as this one was started, and see."""
-    copy, line = _targets(sysconfig.get_path("purelib"))
-    waiting, importing = _probe()
-    found = {}
-    if _is_ours(copy):
-        found[f"install: {copy}"] = copy
-    if _is_ours(line):
-        found[f"install: {line}"] = _STARTUP
-    path = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
-    if SITEDIR in map(os.path.abspath, path.split(os.pathsep)):
-        found[f"PYTHONPATH: {SITEDIR}"] = _STARTUP
-    ways = [way for way, file in found.items() if file in waiting]
-    ways += [f"another copy: {file}" for file in waiting if file not in found.values()]
-    if importing:
-        ways.append("import: " + (", ".join(filter(None, importing)) or "a .pth file"))
-    notes = []
-    if switched_off():
-        notes.append("DASHSCOPE_WS_PATCH switches it off")
-    elif not sys.flags.no_site:
-        for file in sorted(set(found.values()).difference(waiting)):
-            notes.append(f"a sitecustomize that comes first keeps {file} from running")
-    workspace = source = None
-    try:
-        workspace, source = _workspace.environment()
-        workspace = workspace and _workspace.masked(workspace)
-    except _workspace.WorkspaceError as error:
-        notes.append(str(error))
-    return Status(sys.executable, bool(ways), ways, workspace, source, notes)
-
-
-def _probe() -> tuple[list[str], list[str | None]]:
-    switches = {"isolated": "-I", "ignore_environment": "-E", "no_site": "-S"}
-    flags = [switch for name, switch in switches.items() if getattr(sys.flags, name)]
-    output = subprocess.run(
-        [sys.executable, *flags, "-c", _PROBE], stdout=subprocess.PIPE, text=True
-    ).stdout
-    found: tuple[list[str], list[str | None]] = ast.literal_eval(output.splitlines()[-1])
-    return found

@@ -8,18 +8,24 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from .._workspace import WorkspaceError
-from . import install as _install
+from ._console import any_console
+from .install import Refusal, install, uninstall
+from .run import SITEDIR, run
+from .status import status
 
 PROGRAM = "dashscope-ws-patch"
 
 #: The subcommands and what each does, in the order of the help.
 COMMANDS = {
     "doctor": "drive every surface of the SDK against a local service, and show the header",
+    "check": "ask the service with your key: is it the key, the workspace, or the model?",
     "explain": "say what an error of the service means and what to do about it",
     "run": "run a command with each Python process below it activated",
     "sitedir": "print the folder that activates each Python that has it on PYTHONPATH",
@@ -29,16 +35,33 @@ COMMANDS = {
 }
 
 #: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
-MODULES = {"doctor": "..selftest.doctor", "explain": "..hint.refusals"}
+MODULES = {"check": ".check", "doctor": "..selftest.doctor", "explain": ".explain"}
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Where an argument is missing too, argparse would not speak of an option that is unknown.
+        for given in sys.argv[1:] if args is None else args:
+            if not given.startswith("-") or given in ("-", "--"):
+                break
+            short = not given.startswith("--") and given[:2] in self._option_string_actions
+            if given.partition("=")[0] not in self._option_string_actions and not short:
+                self.error(f"unknown option: {given.partition('=')[0]}")
+        return super().parse_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        # An argument that is quoted may be a key in the wrong place.
+        message = re.sub(r"(?i)\bsk-[\w-]{8,}", "sk-...", message)
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); return the exit status."""
+    with any_console():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _Parser(
         prog=PROGRAM,
         allow_abbrev=False,
@@ -57,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (module.add_arguments if module else _add_arguments)(parser)
     namespace = parser.parse_args(rest)
     try:
-        status: int = module.main(namespace) if module else _perform(name, namespace)
-    except (_install.Refusal, WorkspaceError) as error:
+        code: int = module.main(namespace) if module else _perform(name, namespace)
+    except (Refusal, WorkspaceError) as error:
         parser.error(str(error))
-    return status
+    return code
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,14 +110,14 @@ def _perform(name: str, namespace: argparse.Namespace) -> int:
     if name == "run":
         command: list[str] = namespace.command
         command = command[command[0] == "--" :]
-        return _install.run(command, namespace.workspace, namespace.clients)
+        return run(command, namespace.workspace, namespace.clients)
     if name == "status":
-        status = _install.status()
-        print(json.dumps(status.__dict__) if namespace.json else status)
-        return 0 if status.active else 1
+        found = status()
+        print(json.dumps(found.__dict__) if namespace.json else found)
+        return 0 if found.active and not found.wrong else 1
     if name == "sitedir":
-        print(_install.SITEDIR)
+        print(SITEDIR)
     else:
-        change = _install.install if name == "install" else _install.uninstall
+        change = install if name == "install" else uninstall
         print("\n".join(change(system=namespace.system)))
     return 0

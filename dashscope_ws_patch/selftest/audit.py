@@ -17,7 +17,6 @@ from typing import NamedTuple, Optional
 from .. import _adapters as adapt
 from .._activation import SDK
 from .._seams import SEAMS
-from ..hint import watch as hints
 
 SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
 
@@ -66,19 +65,13 @@ OPENERS: dict[str, set[str]] = {
 # The SDK's own: what opens their connections is covered where they are used.
 OWN_OPENERS = {
     "dashscope.api_entities.aio_session": {"get_shared_aio_session"},
-    "dashscope.api_entities.aiohttp_request": {"AioHttpRequest"},
     "dashscope.api_entities.http_request": {
-        "HttpRequest",
         "_create_shared_sync_session",
         "_get_shared_sync_session",
     },
-    "dashscope.api_entities.sync_http_request": {"HttpRequest"},  # 1.0.4 to 1.3
-    "dashscope.api_entities.websocket_request": {"WebSocketRequest"},
     "dashscope.common.aio_session_manager": {"AioSessionManager"},  # 1.25.10 to 1.25.24
     "dashscope.common.session_manager": {"SessionManager"},
-    "dashscope.agentstudio.transport": {"AsyncTransport", "SyncTransport"},
     "dashscope.v2.resources.audio.realtime": {"_default_connector"},
-    "dashscope.v2.transport.http": {"AsyncTransport", "SyncTransport"},
     "dashscope.v2.transport.ws": {"_connect", "_default_connector"},
 }
 
@@ -142,10 +135,8 @@ def summary(found: list[Egress]) -> str:
 # The verdict
 
 
-# They tell on whose behalf requests are made, or read answers; they put no workspace into any.
-_BESIDE = (adapt.call, adapt.construct, hints.connect, hints.listen, hints.watch)
 # What the stand-in for a library puts the workspace into.
-_ROUTED = adapt._SENDING | adapt._SESSIONS
+_ROUTED = adapt.SENDING.keys() | adapt.SESSIONS.keys()
 
 
 def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
@@ -155,11 +146,10 @@ def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
         if module == owner and any(_within(function, name) for name in names):
             return SEAM, "by its users"
     for seam in SEAMS:
-        if seam.module != module or seam.adapter in _BESIDE:
-            continue
-        stood_in = seam.attribute == seen_as and way.rpartition(".")[2] in _ROUTED
-        if stood_in or _within(function, seam.attribute):
-            return SEAM, f"{seam.module}.{seam.attribute}"
+        for covered in seam.covers.split() if seam.module == module else ():
+            stood_in = covered == seen_as and way.rpartition(".")[2] in _ROUTED
+            if stood_in or _within(function, covered):
+                return SEAM, f"{seam.module}.{seam.attributes}"
     for places, ways, reason in ELSEWHERE:
         if fnmatchcase(place, places) and fnmatchcase(way, ways):
             return FOREIGN, reason

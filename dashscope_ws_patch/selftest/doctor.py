@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import json
 import logging
@@ -22,9 +23,13 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from .. import _workspace
+from .._activation import switched_off
 from . import audit as _audit
+from . import prospect as prospects
+from .prospect import FAILED, UNKNOWN, Prospect, prospect
 
 if TYPE_CHECKING:
     from .loopback import Request
@@ -35,7 +40,8 @@ WORKSPACE = "ws_doctor"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``."""
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the report")
+    parser.add_argument("--verbose", action="store_true", help="each surface and each seam")
 
 
 class Row(NamedTuple):
@@ -64,66 +70,100 @@ class Row(NamedTuple):
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the report. 0 if every request is right, 1 if one is not, 2 without an SDK."""
+    """Print the report. 0 if every request is right, and would be in a program started here; 1 if
+    not; 2 where that could not be found out."""
     if find_spec("dashscope") is None:
         print("dashscope is not installed: pip install dashscope", file=sys.stderr)
         return 2
-    say = (lambda *_: None) if options.json else print
-    facts = _facts()
-    for name, value in facts.items():
-        say(f"{name:<24}{value}")
-    story, native, shim = _child("story"), _child("drive", patched=False), _child("drive")
-    say()
+    children = _child("story"), _child("drive", patched=False), _child("drive")
+    try:
+        return _report(options, *children)
+    finally:  # a reader may have had enough
+        for process in children:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def _report(
+    options: argparse.Namespace,
+    story: subprocess.Popen[str],
+    native: subprocess.Popen[str],
+    shim: subprocess.Popen[str],
+) -> int:
+    say = functools.partial(print, flush=True)
+    quiet = options.json or not options.verbose
+    tell: Callable[..., None] = (lambda *_: None) if quiet else say
+    here = prospect()
+    facts = _facts(here)
+    if not options.json:
+        for line in (
+            _heading(facts, here) if quiet else map("{0[0]:<24}{0[1]}".format, facts.items())
+        ):
+            say(line)
+    tell()
     told = list(_results(story))
     for chapter in told:
-        say(f"{chapter['case']:<58}{chapter['answer']}")
-    say(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
-    rows = []
-    for before, after in zip(_results(native), _results(shim)):
-        if "seams" in after:
-            seams = after["seams"]
-            break
-        row = Row(
-            after["surface"],
-            after["requests"],
-            before["requests"],
-            before["right"],
-            after["right"],
-            after["leaks"],
-            after["error"],
-            before["error"],
-        )
-        rows.append(row)
-        mark = "" if row.right else f"  WRONG {row.error}"
-        mark = f"  the SDK's own error: {row.error}" if row.broken else mark
-        say(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
-    else:
-        seams = []
+        tell(f"{chapter['case']:<58}{chapter['answer']}")
+    tell(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
+    rows: list[Row] = []
+    seams: list[dict[str, str]] = []
+    with _progress(quiet and not options.json) as progress:
+        for before, after in zip(_results(native), _results(shim)):
+            if "seams" in after:
+                seams = after["seams"]
+                break
+            if "total" in after:
+                progress(0, after["total"])
+                continue
+            row = Row(
+                after["surface"],
+                after["requests"],
+                before["requests"],
+                before["right"],
+                after["right"],
+                after["leaks"],
+                after["error"],
+                before["error"],
+            )
+            rows.append(row)
+            progress(len(rows))
+            mark = "" if row.right else f"  WRONG {row.error}"
+            mark = f"  the SDK's own error: {row.error}" if row.broken else mark
+            tell(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
     broken = [process for process in (story, native, shim) if process.wait() != 0]
     for process in broken:
         print(f"a process that drives the SDK failed: {process.args!r}", file=sys.stderr)
-    failed = [seam for seam in seams if seam["state"] == "failed"]
     egress = _audit.audit()
-    right = (
-        bool(rows)
-        and all(row.right for row in rows)
-        and all(chapter["right"] for chapter in told)
-        and not (failed or broken or any(way.state == _audit.UNKNOWN for way in egress))
+    unknown = [way for way in egress if way.state == _audit.UNKNOWN]
+    failed = [seam for seam in seams if seam["state"] == "failed"]
+    wrong = (
+        any(not row.right for row in rows)
+        or any(not chapter["right"] for chapter in told)
+        or bool(failed or unknown)
     )
-    requests = sum(row.requests for row in rows)
-    say(
-        f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
-        f"{sum(row.native for row in rows):>9}{sum(row.shim for row in rows):>15}"
-    )
+    status, verdict = judged(wrong, not rows or bool(broken), here)
+    requests, carried = (sum(getattr(row, name) for row in rows) for name in ("requests", "shim"))
     leaks = sum(row.leaks for row in rows)
-    say(f"\nleaks to foreign hosts: {leaks}")
+    if quiet and not options.json:
+        say(
+            f"\n{carried} of {requests} requests of {len(rows)} surfaces right, {leaks} leaks, "
+            f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
+        )
+        for line in _details(rows, told, failed, unknown):
+            say(_cut(line))
+    tell(
+        f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
+        f"{sum(row.native for row in rows):>9}{carried:>15}"
+    )
+    tell(f"\nleaks to foreign hosts: {leaks}")
     states = [seam["state"] for seam in seams]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    say(f"seams: {counts}")
+    tell(f"seams: {counts}")
     for seam in seams:
-        say(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
-    say(f"audit: {_audit.summary(egress)}")
-    say("\nevery request is right" if right else "\nNOT every request is right")
+        tell(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
+    tell(f"audit: {_audit.summary(egress)}")
+    tell(f"\n{verdict}")
     if options.json:
         report = {
             "facts": facts,
@@ -132,28 +172,115 @@ def main(options: argparse.Namespace) -> int:
             "leaks": leaks,
             "seams": seams,
             "audit": _audit.summary(egress),
-            "right": right,
+            "right": status == 0,
         }
         print(json.dumps(report, ensure_ascii=False, indent=2))
-    return 0 if right else 1
+    return status
 
 
-def _facts() -> dict[str, str]:
-    from .. import _activation, _workspace
+def judged(wrong: bool, unfinished: bool, here: Prospect) -> tuple[int, str]:
+    """The exit status and the verdict, in one line."""
+    for state, status in ((FAILED, 1), (UNKNOWN, 2)):
+        for finding in here.findings:
+            if finding.state == state and not wrong:
+                return status, f"NOT right here: {finding.name.en}: {finding.found.en}"
+    if wrong:
+        return 1, "NOT every request is right"
+    if unfinished:
+        return 2, "NOT found out: a process that drives the SDK failed"
+    here_too = "" if here.active else ", in programs that import dashscope_ws_patch"
+    named = "" if here.workspace else ", once a workspace is set"
+    return 0, f"every request is right{here_too}{named}"
 
-    workspace, source = None, None
+
+def _heading(facts: dict[str, str], here: Prospect) -> Iterator[str]:
+    names = ("dashscope-ws-patch", "dashscope", "wrapt", "Python")
+    yield _cut(", ".join(f"{name} {facts[name]}" for name in names))
+    for finding in here.findings[1:]:
+        yield _cut(f"{finding.name.en + ':':<15}{finding.found.en}")
+
+
+def _details(
+    rows: list[Row],
+    told: list[dict[str, Any]],
+    failed: list[dict[str, str]],
+    unknown: list[_audit.Egress],
+) -> Iterator[str]:
+    """A line for each group of surfaces, then what is wrong."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.surface.partition(":")[0], []).append(row)
+    for name, members in groups.items():
+        requests, carried = (sum(getattr(r, n) for r in members) for n in ("requests", "shim"))
+        broken = sum(row.broken for row in members)
+        yield (
+            f"  {name:<16}{carried:>4} of {requests:>3} requests of {len(members):>2} surfaces"
+            + (f", {broken} broken by the SDK itself" if broken else "")
+        )
+    answered = sum(chapter["right"] for chapter in told)
+    yield f"  {'accounts':<16}{answered:>4} of {len(told):>3} answers as the service gives them"
+    for row in rows:
+        if not row.right:
+            yield f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
+    for seam in failed:
+        yield f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}"
+    for way in unknown:
+        yield f"UNKNOWN way out: {way.place} ({way.way})"
+    yield "each surface and seam: --verbose"
+
+
+def _cut(line: str, columns: int = 80) -> str:
+    """``line`` in one row of a screen; what is left out is in its middle, where paths are long."""
+    if len(line) <= columns:
+        return line
+    half = (columns - 3) // 2
+    return f"{line[: columns - 3 - half]}...{line[-half:]}"
+
+
+@contextlib.contextmanager
+def _progress(shown: bool) -> Iterator[Callable[..., None]]:
+    """Tells on stderr how far it has come: a bar on a terminal, a line for each quarter elsewhere.
+
+    Called with the number of surfaces driven and, the first time, how many there are.
+    """
+    stream: Any = sys.stderr
+    bar = shown and stream is not None and stream.isatty()
+    total = 1
+
+    def progress(done: int, of: int | None = None) -> None:
+        nonlocal total
+        total = of or total
+        if bar:
+            full = 40 * done // total
+            stream.write(f"\r[{'#' * full}{'.' * (40 - full)}] {done} of {total} surfaces")
+            stream.flush()
+        elif shown and stream is not None and done and 4 * done // total > 4 * (done - 1) // total:
+            print(f"{done} of {total} surfaces driven", file=stream, flush=True)
+
     try:
-        workspace, source = _workspace.environment()
-    except ValueError as error:
-        source = str(error)
+        yield progress
+    finally:
+        if bar:
+            stream.write(f"\r{'':<70}\r")
+            stream.flush()
+
+
+def _facts(here: Prospect) -> dict[str, str]:
+    shim = "switched off" if switched_off() else "not active"
+    if here.active:
+        shim = f"active ({'; '.join(here.ways)})"
+    found = next(finding for finding in here.findings if finding.name == prospects.WORKSPACE)
+    named = _workspace.masked(here.workspace or "none")
+    source = here.source or (
+        found.found.en if found.state == FAILED else "nothing in the environment"
+    )
     return {
         "dashscope-ws-patch": _installed("dashscope-ws-patch"),
         "dashscope": _installed("dashscope"),
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
-        "the shim is": "active" if _activation.is_patched() else "switched off",
-        "ambient workspace": f"{_workspace.masked(workspace or 'none')}"
-        f" ({source or 'nothing in the environment'})",
+        "the shim is": shim,
+        "ambient workspace": f"{named} ({source})",
     }
 
 
@@ -244,7 +371,9 @@ def drive_all() -> None:
     with Loopback() as loopback, redirect(loopback.port):
         drive = _surfaces.Drive(loopback)
         _surfaces.prepare(drive)
-        for surface in [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]:
+        driven = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
+        _write(total=len(driven))
+        for surface in driven:
             error = ""
             try:
                 surface.drive(drive)
@@ -286,7 +415,7 @@ def _seams() -> list[dict[str, str]]:
     for seam, state, reason in _activation.report():
         state = "absent" if state == _activation.WAITING else state
         seams.append(
-            {"module": seam.module, "attribute": seam.attribute, "state": state, "reason": reason}
+            {"module": seam.module, "attribute": seam.attributes, "state": state, "reason": reason}
         )
     return seams
 

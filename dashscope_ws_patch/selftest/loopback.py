@@ -251,17 +251,18 @@ def _noting_sni(context: ssl.SSLContext | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def redirect(port: int) -> Iterator[None]:
+def redirect(port: int, local: bool = False) -> Iterator[None]:
     """Inside, this process reaches every host name at 127.0.0.1:``port``, whatever port it asks.
 
-    ``localhost`` and addresses are reached as ever; proxies named by the environment are not used.
+    ``localhost`` and addresses are reached as ever, unless ``local``; proxies named by the
+    environment are not used.
     """
     getaddrinfo = socket.getaddrinfo
 
     def resolve(
         host: Any, service: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
-        if _is_local(host):
+        if _is_local(host) and not local:
             return getaddrinfo(host, service, family, type, proto, flags)
         if family == socket.AF_INET6:
             raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is redirected to an IPv4 address")

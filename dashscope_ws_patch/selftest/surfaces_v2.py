@@ -216,7 +216,8 @@ def _drive_resource(
         function = _find(method)
         named = drive.naming(function)
         # What the method cannot be told, the constructor is.
-        constructor = {**_client_named(drive), **({} if named else drive.named)}
+        of_client = {} if named else drive.naming(_find(kind.cls))
+        constructor = {**_client_named(drive), **of_client}
         client = clients.get(str(constructor))
         if client is None:
             client = clients[str(constructor)] = kind.client(drive, constructor)
@@ -347,7 +348,8 @@ def _drive_connection(drive: Drive) -> None:
     """Two sockets that tasks share; the workspace of the first is the client's."""
     url = {"url": drive.loopback.address(HOST, INFERENCE, websocket=True)} if drive.plain else {}
     standalone = _find("dashscope.v2:WsConnection")
-    with V2_KINDS[0].client(drive, {**_client_named(drive), **drive.named}) as client:
+    named = drive.naming(_find(V2_KINDS[0].cls))
+    with V2_KINDS[0].client(drive, {**_client_named(drive), **named}) as client:
         for connection in (
             client.ws_connection(**url),
             standalone(api_key=API_KEY, **url, **drive.naming(standalone)),
@@ -366,7 +368,7 @@ def _drive_derived(kind: Kind, drive: Drive) -> None:
 
     async def run() -> None:
         for options in ({"max_retries": 1}, {"timeout": 60.0}):
-            derived = client.with_options(**options, **drive.named)
+            derived = client.with_options(**options, **drive.naming(client.with_options))
             await _finish_async(derived.models.list())
 
     drive.run(run())

@@ -7,10 +7,11 @@ a real socket saw it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from _environments import NEW_SDK, OLD_SDK, Environment, build_wheel, clean, python
+from _environments import NEW_SDK, OLD_SDK, ROOT, Environment, build_wheel, clean, python
 
 from dashscope_ws_patch.selftest.loopback import Loopback
 
@@ -92,9 +93,12 @@ def folder(environment: Environment) -> Iterator[Way]:
 @contextlib.contextmanager
 def installed(environment: Environment) -> Iterator[Way]:
     shim(environment, "install")
-    assert (environment.site_packages / "sitecustomize.py").is_file()
-    yield Way()
-    shim(environment, "uninstall")
+    assert (environment.site_packages / "dashscope_ws_patch.pth").is_file()
+    assert not (environment.site_packages / "sitecustomize.py").exists()
+    try:
+        yield Way()
+    finally:
+        shim(environment, "uninstall")
 
 
 @contextlib.contextmanager
@@ -102,10 +106,12 @@ def installed_beside(environment: Environment) -> Iterator[Way]:
     other = environment.site_packages / "sitecustomize.py"
     other.write_text("import os\nos.environ['NEIGHBOUR'] = 'ran'\n")
     shim(environment, "install")
-    assert (environment.site_packages / "dashscope_ws_patch.pth").read_text().count("\n") == 1
-    yield Way()
-    shim(environment, "uninstall")
-    other.unlink()
+    assert other.read_text().startswith("import os\n")
+    try:
+        yield Way()
+    finally:
+        shim(environment, "uninstall")
+        other.unlink()
 
 
 @contextlib.contextmanager
@@ -148,7 +154,7 @@ def run(
     done = subprocess.run(
         [*way.prefix, *command],
         input=stdin,
-        env=variables(service, **way.variables, **more),
+        env={**variables(service, **way.variables), **more},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -385,17 +391,73 @@ def test_nothing_reaches_an_interpreter_without_site(
     assert run(service, main_way, environment.python, "-S", "-c", code, cwd=program) == [[]]
 
 
-def test_a_neighbour_of_the_installed_file_still_runs(environment: Environment) -> None:
+def test_p18_a_sitecustomize_beside_the_installed_file_still_runs(environment: Environment) -> None:
+    code = "import os, sitecustomize as s; print(os.environ.get('NEIGHBOUR'), s.__file__)"
     with installed_beside(environment):
-        code = "import os, sitecustomize as s; print(os.environ['NEIGHBOUR'], s.__file__)"
-        ran, file = environment.output("-c", code).split()
-    assert (ran, Path(file)) == ("ran", environment.site_packages / "sitecustomize.py")
+        ours = environment.output("-c", code)
+        native = environment.output("-c", code, DASHSCOPE_WS_PATCH="0")
+    assert ours == native  # Debian's Pythons bring one that comes first
+    assert ours.startswith("ran ") or "site-packages" not in ours
+
+
+# From another environment
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with an SDK and wrapt, and without the package."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    return Environment(folder, sys.executable, *OLD_SDK, "wrapt")
+
+
+def test_p18_run_lends_the_package_to_another_environment(
+    bare: Environment, elsewhere: Environment, service: Loopback, program: Path
+) -> None:
+    (bare.site_packages / "only_in_the_launcher.py").touch()
+    (program / "call.py").write_text(
+        f"{CALL}\nimport dashscope_ws_patch.hint as there\nprint(there.__file__)\n"
+        "try:\n    import only_in_the_launcher\nexcept ImportError:\n    pass\n"
+        "else:\n    raise SystemExit(only_in_the_launcher.__file__)\n"
+    )
+    with launcher(bare) as way, folder(bare) as other:
+        for each in (way, other):
+            assert run(service, each, elsewhere.python, "call.py", cwd=program) == FILLED
+        spawn = _multiprocessing("spawn")(elsewhere, program)
+        assert run(service, way, *spawn, cwd=program) == FILLED
+
+
+def test_p18_where_wrapt_is_missing_the_first_import_says_what_to_install(
+    bare: Environment, service: Loopback, program: Path, tmp_path: Path
+) -> None:
+    there = Environment(tmp_path / "there", sys.executable, *OLD_SDK)
+    for way in (bare.script("dashscope-ws-patch"), "run"), ():
+        done = subprocess.run(
+            [*way, there.python, "-W", "ignore", "call.py"],
+            env=variables(service),
+            cwd=program,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, seen(service)) == (0, [[]])
+        if way:
+            (line,) = done.stderr.splitlines()
+            assert f"{there.python} -m pip install 'wrapt>=1.14,<3'" in line
+        else:
+            assert done.stderr == ""
+    strict = subprocess.run(
+        [bare.script("dashscope-ws-patch"), "run", there.python, "call.py"],
+        env=variables(service, DASHSCOPE_WS_PATCH_STRICT="1"),
+        cwd=program,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (strict.returncode, seen(service)) == (1, []) and "SeamError" in strict.stderr
 
 
 # Each CPython, and the newest SDK
 
 
-@pytest.mark.parametrize("minor", [9, 10, 11, 12, 13])
+@pytest.mark.parametrize("minor", [9, 10, 11, 12, 13, 14, 15])
 def test_each_python_is_reached(
     minor: int, wheel: Path, service: Loopback, program: Path, tmp_path: Path
 ) -> None:
@@ -470,6 +532,175 @@ def test_run_of_a_command_that_does_not_exist(environment: Environment, tmp_path
         assert name in done.stderr
 
 
+TOLD = {
+    "-I": (["{python}", "-I", "-c", "pass"], "reads no PYTHONPATH"),
+    "-E among others": (["{python}", "-sE", "-Xdev", "-c", "pass"], "reads no PYTHONPATH"),
+    "-S": (["{python}", "-W", "ignore", "-S", "-c", "pass"], "loads no site"),
+    "a script": (["{folder}/isolated"], "reads no PYTHONPATH"),
+    "env -i": (["env", "-i", "{python}", "-c", "pass"], "takes PYTHONPATH away"),
+    "no Python": (["true"], "is no Python and starts no other program"),
+    "frozen": (["{folder}/frozen"], "frozen by PyInstaller"),
+}
+REACHED = {
+    "plain": ["{python}", "-W", "ignore", "-c", "pass", "-I"],
+    "a shell": ["sh", "-c", "true"],
+    "env": ["env", "A=b", "{python}", "-c", "pass"],
+    "a console script": ["{bin}/dashscope-ws-patch", "--version"],
+}
+
+
+@pytest.fixture
+def commands(environment: Environment, tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "isolated").write_text(f"#!{environment.python} -I\n")
+    (tmp_path / "frozen").write_bytes(b"\x7fELF" + b"\0" * 5000 + b"MEI\014\013\012\013\016")
+    for name in ("isolated", "frozen"):
+        (tmp_path / name).chmod(0o755)
+    bin_folder = os.path.dirname(environment.python)
+    return {"python": environment.python, "folder": str(tmp_path), "bin": bin_folder}
+
+
+def said_by_run(environment: Environment, command: list[str], words: dict[str, str]) -> str:
+    done = subprocess.run(
+        [
+            environment.script("dashscope-ws-patch"),
+            "run",
+            "--",
+            *(w.format(**words) for w in command),
+        ],
+        env=clean(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return "\n".join(line for line in done.stderr.splitlines() if "dashscope-ws-patch run" in line)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_p18_run_tells_what_it_cannot_reach(
+    kind: str, environment: Environment, commands: dict[str, str]
+) -> None:
+    command, words = TOLD[kind]
+    assert words in said_by_run(environment, command, commands)
+
+
+@pytest.mark.parametrize("kind", REACHED)
+def test_p18_run_says_nothing_of_what_it_reaches(
+    kind: str, environment: Environment, commands: dict[str, str]
+) -> None:
+    assert said_by_run(environment, REACHED[kind], commands) == ""
+
+
+def test_p18_run_says_nothing_of_what_install_reaches(
+    environment: Environment, commands: dict[str, str]
+) -> None:
+    with installed(environment):
+        assert said_by_run(environment, TOLD["-I"][0], commands) == ""
+
+
+# README's blocks, as they stand
+
+
+def block(language: str, mark: str) -> str:
+    """The one block of README in ``language`` that has ``mark`` in it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (chosen,) = [each for each in found if mark in each]
+    return chosen
+
+
+def variable(text: str) -> dict[str, str]:
+    """What a block sets DASHSCOPE_WORKSPACE to."""
+    (value,) = re.findall(r"DASHSCOPE_WORKSPACE(?:=|: |\n +value: )\"?([\w-]+)", text)
+    return {"DASHSCOPE_WORKSPACE": value}
+
+
+def words(text: str, key: str) -> list[str]:
+    """A list of a YAML block or a Dockerfile, in the form that is JSON too."""
+    (found,) = re.findall(rf"^ *{key}:? (\[.*\])$", text, re.MULTILINE)
+    result: list[str] = json.loads(found)
+    return result
+
+
+def from_dockerfile(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("dockerfile", "install")
+    (command,) = re.findall(r"^RUN pip install dashscope-ws-patch && (.*)$", text, re.MULTILINE)
+    return ["sh", "-c", f'{command} && exec "$@"', "-", *words(text, "CMD")], variable(text)
+
+
+def from_unit(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("ini", "[Service]")
+    (command,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    return command.replace("/srv/app/.venv/bin/", "").split(), variable(text)
+
+
+def from_compose(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("yaml", "services:")
+    return words(text, "entrypoint") + words(text, "command"), variable(text)
+
+
+def from_pod(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("yaml", "kind: Pod")
+    return words(text, "command") + words(text, "args"), variable(text)
+
+
+def from_supervisor(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("ini", "[program:app]")
+    (command,) = re.findall(r"^command=(.*)$", text, re.MULTILINE)
+    return command.split(), variable(text)
+
+
+def from_shell(program: Path) -> tuple[list[str], dict[str, str]]:
+    text = block("sh", "export PYTHONPATH")
+    return ["sh", "-ec", f"{text}python app.py"], {"DASHSCOPE_WORKSPACE": "llm-x1y2"}
+
+
+def from_table(program: Path) -> tuple[list[str], dict[str, str]]:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\| one command \| `(.*?)` \|", readme, re.MULTILINE)
+    return command.split(), {"DASHSCOPE_WORKSPACE": ""}
+
+
+def from_poetry(program: Path) -> tuple[list[str], dict[str, str]]:
+    command = block("sh", "poetry run").split()
+    assert command[:3] == ["poetry", "run", "--"]
+    return command[3:], {"DASHSCOPE_WORKSPACE": ""}
+
+
+def from_first_lines(program: Path) -> tuple[list[str], dict[str, str]]:
+    shell, python = block("sh", "export DASHSCOPE_WORKSPACE"), block("python", "# once, anywhere")
+    (program / "app.py").write_text(f"{python}{CALL}")
+    exported = shell.replace("pip install dashscope-ws-patch\n", "")
+    return ["sh", "-ec", f"{exported}python app.py"], {"DASHSCOPE_WORKSPACE": ""}
+
+
+FROM_README = [
+    from_dockerfile,
+    from_unit,
+    from_compose,
+    from_pod,
+    from_supervisor,
+    from_shell,
+    from_table,
+    from_poetry,
+    from_first_lines,
+]
+
+
+@pytest.mark.parametrize("read", FROM_README, ids=lambda read: read.__name__)
+def test_p18_what_readme_shows_works(
+    read: Callable[[Path], tuple[list[str], dict[str, str]]],
+    environment: Environment,
+    service: Loopback,
+    program: Path,
+) -> None:
+    (program / "app.py").write_text(CALL)
+    command, more = read(program)
+    path = f"{os.path.dirname(environment.python)}{os.pathsep}{os.environ['PATH']}"
+    found = run(service, Way(), *command, cwd=program, **{**more, "PATH": path})
+    shim(environment, "uninstall")
+    assert found == [["llm-x1y2"]]
+
+
 # install, uninstall
 
 
@@ -482,14 +713,11 @@ def bare(wheel: Path, tmp_path: Path) -> Environment:
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment) -> None:
+def test_p18_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment) -> None:
     def start_all_levels() -> None:
         for switch in ("-b", "-O", "-OO"):
             bare.output(switch, "-c", "import dashscope_ws_patch")
 
-    for file in bare.site_packages.glob("_virtualenv*"):  # uv's; nothing else has a __pycache__
-        file.unlink()
-    shutil.rmtree(bare.site_packages / "__pycache__", ignore_errors=True)
     if beside:
         (bare.site_packages / "sitecustomize.py").touch()
     start_all_levels()
@@ -499,7 +727,7 @@ def test_uninstall_leaves_the_files_as_they_were(beside: bool, bare: Environment
     assert own_files(bare).keys() > before.keys()
     shim(bare, "uninstall")
     assert own_files(bare) == before
-    assert (bare.site_packages / "__pycache__").exists() == beside
+    assert beside or not (bare.site_packages / "__pycache__").exists()
     bare.uninstall("dashscope-ws-patch")
     (bare.site_packages / "sitecustomize.py").unlink(missing_ok=True)
     assert not [name for name in own_files(bare) if "dashscope" in name]
@@ -514,51 +742,89 @@ def own_files(environment: Environment) -> dict[str, bytes]:
     }
 
 
-def test_install_and_uninstall_may_be_repeated(bare: Environment) -> None:
-    assert "written: " in shim(bare, "install", PYTHONDONTWRITEBYTECODE="1")
-    files = bare.files()
-    assert [name for name in files if name.startswith("__pycache__/sitecustomize.")]
+def test_p18_install_and_uninstall_may_be_repeated(bare: Environment) -> None:
+    assert "written: " in shim(bare, "install")
+    files = own_files(bare)
     assert "already installed: " in shim(bare, "install")
-    assert bare.files() == files
+    assert own_files(bare) == files
     assert "removed: " in shim(bare, "uninstall")
     assert "nothing to remove" in shim(bare, "uninstall")
 
 
-def test_install_takes_the_form_that_works(bare: Environment) -> None:
-    """A sitecustomize that comes before the installed one is no reason to stay inactive."""
-    copy, line = (
-        bare.site_packages / "sitecustomize.py",
-        bare.site_packages / "dashscope_ws_patch.pth",
-    )
+def test_p18_a_sitecustomize_that_comes_first_keeps_install_from_nothing(bare: Environment) -> None:
     ahead = bare.folder / "ahead"
     ahead.mkdir()
     (ahead / "sitecustomize.py").touch()
     shim(bare, "install")
-    assert f"keeps {copy} from" in shim(bare, "status", status=1, PYTHONPATH=str(ahead))
-    shim(bare, "install", PYTHONPATH=str(ahead))
-    assert (copy.exists(), line.exists()) == (False, True)
-    assert "by install: " in shim(bare, "status", PYTHONPATH=str(ahead))
+    told = shim(bare, "status", PYTHONPATH=str(ahead))
+    assert f"by install: {bare.site_packages / 'dashscope_ws_patch.pth'}" in told
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="CPython 3.15 brings .start files")
+def test_p18_install_writes_a_start_file_too(bare: Environment) -> None:
+    """PEP 829: the line in the .pth file is not executed beside it, and nowhere from 3.18 on."""
     shim(bare, "install")
-    assert (copy.exists(), line.exists()) == (True, False)
+    assert (bare.site_packages / "dashscope_ws_patch.start").is_file()
+    line = bare.site_packages / "dashscope_ws_patch.pth"
+    assert status(bare, True, "-I")["ways"] == [f"install: {line}"]
+    line.unlink()
+    code = "import sys; print(any(hasattr(f, 'dashscope_ws_patch') for f in sys.meta_path))"
+    assert bare.output("-I", "-c", code) == "True"
 
 
-def test_install_replaces_the_file_of_another_release(bare: Environment) -> None:
+def test_p18_install_replaces_what_earlier_releases_wrote(bare: Environment) -> None:
+    """1.0.0 copied its start-up file, or wrote a line that put its folder on sys.path."""
+    for name, text in {
+        "sitecustomize.py": b"import sys",
+        "dashscope_ws_patch.pth": b"import os",
+    }.items():
+        digest = hashlib.sha256(text).hexdigest().encode()
+        (bare.site_packages / name).write_bytes(text + b"  # dashscope_ws_patch " + digest + b"\n")
+    told = shim(bare, "install")
+    assert f"removed: {bare.site_packages / 'sitecustomize.py'}" in told
+    assert f"written: {bare.site_packages / 'dashscope_ws_patch.pth'}" in told
+    assert "install" in shim(bare, "status")
+    shim(bare, "uninstall")
+    names = ("sitecustomize.py", "dashscope_ws_patch.pth")
+    assert not [name for name in names if (bare.site_packages / name).exists()]
+
+
+def test_p18_a_new_release_of_the_package_needs_no_new_install(bare: Environment) -> None:
+    shim(bare, "install")
     startup = Path(shim(bare, "sitedir").strip(), "sitecustomize.py")
-    shim(bare, "install")
-    startup.write_text(startup.read_text() + "# the next release\n")
-    assert "written: " in shim(bare, "install")
-    assert "# the next release" in (bare.site_packages / "sitecustomize.py").read_text()
-    assert "removed: " in shim(bare, "uninstall")
+    startup.write_text(startup.read_text() + "import sys\nsys.next_release = True\n")
+    assert bare.output("-c", "import sys; print(sys.next_release)") == "True"
 
 
-def test_a_file_that_somebody_has_changed_is_theirs(bare: Environment) -> None:
+def test_p18_a_file_that_somebody_has_changed_is_theirs(bare: Environment) -> None:
     shim(bare, "install")
-    file = bare.site_packages / "sitecustomize.py"
-    file.write_text(file.read_text() + "import os\n")
+    file = bare.site_packages / "dashscope_ws_patch.pth"
+    file.write_text(f"import os\n{file.read_text()}")
     assert "was changed" in refused(bare, "uninstall")
-    shim(bare, "install")
-    assert file.read_text().endswith("import os\n")
-    assert (bare.site_packages / "dashscope_ws_patch.pth").exists()
+    assert "is not ours" in refused(bare, "install")
+    assert file.read_text().startswith("import os\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("archive-v0/x", "uv throws away"),
+        ("builds-v0/.tmpx", "uv throws away"),
+        ("tool/uv-receipt.toml", "own environment"),
+        ("tool/pipx_metadata.json", "own environment"),
+    ],
+)
+def test_p18_install_refuses_an_environment_that_no_program_uses(
+    place: str, told: str, wheel: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "CACHEDIR.TAG").touch()
+    folder = tmp_path / place
+    receipt = folder.name if folder.suffix in (".toml", ".json") else None
+    environment = Environment(folder.parent if receipt else folder, sys.executable)
+    environment.install("--no-deps", wheel)
+    if receipt:
+        folder.touch()
+    assert told in refused(environment, "install")
 
 
 @pytest.mark.parametrize("each", [installed, installed_beside], ids=lambda way: way.__name__)
@@ -608,12 +874,12 @@ def test_bad_arguments(arguments: list[str], told: str, environment: Environment
 
 
 def test_a_foreign_file_in_the_way(bare: Environment) -> None:
-    (bare.site_packages / "sitecustomize.py").write_text("# not ours\n")
-    (bare.site_packages / "dashscope_ws_patch.pth").write_text("# not ours\n")
+    line = bare.site_packages / "dashscope_ws_patch.pth"
+    line.write_text("# not ours\n")
     assert "dashscope_ws_patch.pth is not ours" in refused(bare, "install")
-    (bare.site_packages / "sitecustomize.py").unlink()
-    (bare.site_packages / "sitecustomize.py").symlink_to("nowhere")
-    assert "sitecustomize.py is not ours" in refused(bare, "install")
+    line.unlink()
+    line.symlink_to("nowhere")
+    assert "dashscope_ws_patch.pth is not ours" in refused(bare, "install")
 
 
 def test_a_site_packages_that_cannot_be_written(bare: Environment) -> None:
@@ -633,7 +899,7 @@ def test_a_site_packages_that_cannot_be_written(bare: Environment) -> None:
 
 
 def test_install_outside_a_virtual_environment(wheel: Path, environment: Environment) -> None:
-    base = os.path.join(sys.base_prefix, "bin", "python3")
+    base = sys._base_executable
     for command in ("install", "uninstall"):
         done = subprocess.run(
             [base, "-m", "dashscope_ws_patch", command],
@@ -654,7 +920,9 @@ def test_install_where_the_package_is_not_installed(wheel: Path, tmp_path: Path)
 # status
 
 
-def status(environment: Environment, active: bool, *flags: str, **variables: str) -> dict[str, Any]:
+def status(
+    environment: Environment, active: bool, *flags: str, wrong: bool = False, **variables: str
+) -> dict[str, Any]:
     done = subprocess.run(
         [environment.python, *flags, "-m", "dashscope_ws_patch", "status", "--json"],
         env=clean(**variables),
@@ -663,29 +931,62 @@ def status(environment: Environment, active: bool, *flags: str, **variables: str
         text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode, found["active"]) == (0 if active else 1, active)
+    assert (done.returncode, found["active"]) == (0 if active and not wrong else 1, active)
     return found
 
 
-def test_status_tells_the_way(bare: Environment) -> None:
+NO_SDK = "dashscope is not installed here: there is nothing to patch"
+
+
+def test_p17_status_tells_the_way(bare: Environment) -> None:
     folder = shim(bare, "sitedir").strip()
     line = bare.site_packages / "dashscope_ws_patch.pth"
     assert status(bare, False)["ways"] == []
-    assert status(bare, True, PYTHONPATH=folder)["ways"] == [f"PYTHONPATH: {folder}"]
+    found = status(bare, True, PYTHONPATH=folder)
+    assert (found["ways"], found["notes"]) == ([f"PYTHONPATH: {folder}"], [NO_SDK])
     assert status(bare, False, "-E", PYTHONPATH=folder)["notes"] == []
     with own_import(bare) as way:
         (told,) = status(bare, True, **way.variables)["ways"]
         assert told == f"import: {bare.folder / 'own' / 'sitecustomize.py'}"
         assert status(bare, False, "-I", **way.variables)["ways"] == []
-    with installed_beside(bare):
-        assert status(bare, True, "-I")["ways"] == [f"install: {line}"]
-        both = [f"install: {line}", f"PYTHONPATH: {folder}"]
-        assert status(bare, True, PYTHONPATH=folder)["ways"] == both
+    ahead = bare.folder / "ahead"
+    ahead.mkdir()
+    (ahead / "sitecustomize.py").touch()
+    both = os.pathsep.join([str(ahead), folder])
+    (note,) = status(bare, False, PYTHONPATH=both)["notes"]
+    assert note.startswith(f"{ahead / 'sitecustomize.py'} comes first")
     with installed(bare):
-        file = bare.site_packages / "sitecustomize.py"
-        assert status(bare, True, "-I")["ways"] == [f"install: {file}"]
+        assert status(bare, True, "-I")["ways"] == [f"install: {line}"]
+        ways = [f"install: {line}", f"PYTHONPATH: {folder}"]
+        assert status(bare, True, PYTHONPATH=folder)["ways"] == ways
+        assert status(bare, True, PYTHONPATH=both)["ways"] == ways[:1]
         (note,) = status(bare, False, DASHSCOPE_WS_PATCH="off")["notes"]
         assert note == "DASHSCOPE_WS_PATCH switches it off"
+
+
+def test_p17_status_is_not_active_where_the_next_program_would_not_be(bare: Environment) -> None:
+    """The package is alone here: wrapt, which it needs, is missing."""
+    (bare.site_packages / "dashscope").mkdir()
+    (bare.site_packages / "dashscope" / "__init__.py").write_text("import dashscope.version\n")
+    (bare.site_packages / "dashscope" / "version.py").write_text("__version__ = '2.0.2'\n")
+    folder = shim(bare, "sitedir").strip()
+    (note,) = status(bare, False, PYTHONPATH=folder)["notes"]
+    assert "dashscope is imported without it" in note
+    (bare.site_packages / "dashscope" / "__init__.py").write_text("1 / 0\n")
+    found = status(bare, True, PYTHONPATH=folder, wrong=True)
+    assert "ZeroDivisionError" in found["notes"][0]
+
+
+def test_p17_status_that_cannot_find_out_says_so(bare: Environment) -> None:
+    ahead = bare.folder / "ahead"
+    ahead.mkdir()
+    (ahead / "sitecustomize.py").write_text(
+        "import os, sys\nif '-c' in sys.orig_argv: os._exit(3)\n"
+        if sys.version_info >= (3, 10)
+        else "import sys\nif sys.flags.no_user_site == 0: sys.exit(3)\n"
+    )
+    told = shim(bare, "status", status=2, PYTHONPATH=str(ahead))
+    assert "cannot find out" in told and told.count("\n") == 1
 
 
 def test_status_tells_the_workspace(bare: Environment) -> None:
@@ -701,3 +1002,17 @@ def test_status_tells_the_workspace(bare: Environment) -> None:
     assert "workspace: ws_a, from DASHSCOPE_WORKSPACE\n" in shim(
         bare, "status", status=1, DASHSCOPE_WORKSPACE="ws_a"
     )
+
+
+def test_p17_status_tells_of_a_base_url_that_wins(bare: Environment) -> None:
+    host = "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1"
+    folder = shim(bare, "sitedir").strip()
+    found = status(bare, True, PYTHONPATH=folder, DASHSCOPE_HTTP_BASE_URL=host)
+    assert (found["workspace"], found["source"]) == ("llm-b", "DASHSCOPE_HTTP_BASE_URL")
+    assert any("a request would go there with no header" in note for note in found["notes"])
+    both = {"DASHSCOPE_HTTP_BASE_URL": host, "DASHSCOPE_WORKSPACE": "llm-a"}
+    found = status(bare, True, PYTHONPATH=folder, wrong=True, **both)
+    assert found["workspace"] == "llm-b"
+    shared = "https://dashscope.aliyuncs.com/api/v1"
+    found = status(bare, True, PYTHONPATH=folder, DASHSCOPE_HTTP_BASE_URL=shared)
+    assert (found["workspace"], found["notes"]) == (None, [NO_SDK])

@@ -1,19 +1,34 @@
-"""P4: what leaves for elsewhere carries no header (see also test_surfaces)."""
+"""P4: what leaves for elsewhere carries no header."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from _record import comparable
+from _sdk import AIO_GENERATION, GENERATION, need
 from aiohttp import web
+from conftest import Native, Recorder
 from hosts import server_context, trusting
-from test_precedence import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
 
+SCOPED = ("scope", "named in a scope", "pointed, scope")
 ELSEWHERE = "elsewhere.example.com"
+
+
+@pytest.mark.parametrize("setting", ["environment", *SCOPED])
+def test_p4_foreign_hosts_never_see_the_header(
+    surface: Surface, setting: str, recorded: Recorder, native: Native
+) -> None:
+    """What leaves for elsewhere is native, byte for byte, whatever is ambient or named."""
+    sent = [comparable(one.request) for one in recorded(surface, setting)]
+    before = native(surface, "named" if setting.startswith("named") else "environment")
+    assert [request for request in sent if request["foreign"]] == [
+        request for request in before if request["foreign"]
+    ]
 
 
 class Redirecting(Loopback):

@@ -97,9 +97,12 @@ def test_command_in_a_scope(loopback: Loopback, tmp_path: Path) -> None:
 
 @command
 def test_command_that_is_told(loopback: Loopback, tmp_path: Path) -> None:
-    words = f"{GENERATE} --workspace {CALL}"
+    source = PACKAGE / "cli" / "embeddings.py"
+    if not source.exists() or "--workspace" not in source.read_text():
+        pytest.skip("has no such option")
+    words = f"embeddings create -m text-embedding-v1 --input hello --workspace {CALL}"
     sent = run(loopback, tmp_path, words, DASHSCOPE_WORKSPACE=ENV)
-    assert [voice(request) for request in sent] in ([(CALL, LEGACY)], [])  # [] : no such option
+    assert [voice(request) for request in sent] == [(CALL, LEGACY)]
 
 
 @command
@@ -122,4 +125,4 @@ def test_assistants_provider(loopback: Loopback, tmp_path: Path) -> None:
     for scope, workspace in (("", ENV), (SCOPE, SCOPE)):
         sent = run(loopback, tmp_path, "provider", scope, DASHSCOPE_WORKSPACE=ENV)
         assert len(sent) == 2
-        assert {request.workspaces[0] for request in sent if request.workspaces} == {workspace}
+        assert {voice(request)[0] for request in sent} == {workspace}

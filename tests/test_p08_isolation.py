@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from test_precedence import AIO_GENERATION, GENERATION, need
+from _sdk import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect

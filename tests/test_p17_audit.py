@@ -44,11 +44,6 @@ WAYS_OUT = {
                "socket.create_connection"),
     "openai": ("from openai import OpenAI\ndef f(): OpenAI(api_key='k')", "f", "openai.OpenAI"),
     "curl": ("import subprocess\ndef f(): subprocess.run(['curl', 'u'])", "f", "subprocess.run"),
-    "own_request": (
-        "from dashscope.api_entities.http_request import HttpRequest\ndef f(): HttpRequest('u')",
-        "f",
-        "dashscope.api_entities.http_request.HttpRequest",
-    ),
     "passed_on": ("from dashscope.plain import requests as r\ndef f(): r.get('u')", "f",
                   "requests.get"),
     "relative": ("from .passed_on import r\ndef f(): r.get('u')", "f", "requests.get"),
@@ -108,9 +103,9 @@ def test_every_way_out_of_the_installed_sdk_is_known(installed: list[Egress]) ->
 
 def test_the_audit_sees_where_the_sdk_sends(installed: list[Egress]) -> None:
     found = places(installed)
-    requests = "dashscope.api_entities.http_request.HttpRequest"
-    factory = "dashscope.api_entities.api_request_factory:_build_api_request"
-    assert (factory, requests, SEAM) in found
+    handshake = "dashscope.api_entities.websocket_request:WebSocketRequest._connection_handler"
+    ways = {(place, state) for place, _, state in found}
+    assert (handshake.replace("_connection", "connection"), SEAM) in ways
     assert ("dashscope.client.base_api:AsyncTaskGetMixin._get", "requests.Session", SEAM) in found
 
 
@@ -136,10 +131,10 @@ def test_a_library_that_nobody_has_looked_at_is_unknown(found: set[tuple[str, st
 
 
 def test_a_place_whose_row_is_taken_away_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = [seam for seam in _audit.SEAMS if seam.attribute != "_build_api_request"]
+    kept = [seam for seam in _audit.SEAMS if not seam.module.endswith(".encryption")]
     monkeypatch.setattr(_audit, "SEAMS", kept)
     unknown = {egress.place for egress in audit() if egress.state == UNKNOWN}
-    assert unknown == {"dashscope.api_entities.api_request_factory:_build_api_request"}
+    assert unknown == {"dashscope.api_entities.encryption:Encryption._get_public_keys"}
 
 
 def test_the_summary_names_what_is_unknown() -> None:

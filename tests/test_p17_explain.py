@@ -18,7 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashscope_ws_patch.hint import refusals as _denied
+from dashscope_ws_patch.cli import explain as _explain
+from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, PAGE, SIBLINGS, VAGUE, Neighbour
+from dashscope_ws_patch.hint.neighbours import known as codes_in
 from dashscope_ws_patch.hint.refusals import REFUSALS, Refusal
 
 README = Path(__file__).parents[1] / "README.md"
@@ -38,8 +40,8 @@ def refusal(request: pytest.FixtureRequest) -> Refusal:
 
 def explain(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    _denied.add_arguments(parser)
-    return _denied.main(parser.parse_args(arguments))
+    _explain.add_arguments(parser)
+    return _explain.main(parser.parse_args(arguments))
 
 
 def written(refusal: Refusal, spelling: str) -> str:
@@ -212,10 +214,9 @@ def test_the_command_writes_to_a_terminal_that_has_no_chinese(refusal: Refusal) 
 @pytest.mark.parametrize(
     "text",
     [
-        "InvalidApiKey",
-        "AccessDenied",
-        "access_denied",
+        "Flow.NotPublished",
         "botocore: com.amazonaws.bedrock.model.AccessDeniedException",
+        "botocore.errorfactory.ThrottlingException: Rate exceeded",
         "Endpoint.AccessDenied",
         "200 OK",
     ],
@@ -228,7 +229,8 @@ def test_an_unknown_code_is_one_line_and_status_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert all(refusal.code in err for refusal in REFUSALS)
+    assert all(entry.code in err for entry in (*REFUSALS, *NEIGHBOURS))
+    assert PAGE.to(lang) in err
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
@@ -255,19 +257,64 @@ def test_repeats_nothing_of_what_is_pasted(
         patch.setattr(sys, "stderr", err)
         explain("--lang", lang, "--", text)
     assert secret not in out.getvalue() + err.getvalue()
-    assert (err.getvalue() == "") == bool(_denied.recognise(text))
+    assert (err.getvalue() == "") == bool(codes_in(text))
+
+
+@pytest.fixture(params=(*NEIGHBOURS, *SIBLINGS), ids=lambda neighbour: neighbour.code)
+def neighbour(request: pytest.FixtureRequest) -> Neighbour:
+    found: Neighbour = request.param
+    return found
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_the_readme_says_what_the_table_says(lang: str) -> None:
-    text = README.read_text("utf-8")
-    begin, end = f"<!-- explain:{lang} -->", f"<!-- /explain:{lang} -->"
-    assert text.split(begin)[1].split(end)[0].strip() == _denied.readme_rows(lang)
+@pytest.mark.parametrize("spelling", ["as is", "lower case", "snake case", "joined"])
+def test_p17_explains_a_neighbour_and_what_a_workspace_has_to_do_with_it(
+    neighbour: Neighbour, spelling: str, lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = re.findall("[A-Z]+[a-z]*", neighbour.code)
+    code = {
+        "as is": neighbour.code,
+        "lower case": neighbour.code.lower(),
+        "snake case": "_".join(words).lower(),
+        "joined": "".join(words),
+    }[spelling]
+    assert explain("--lang", lang, f"Error code: {code} - refused") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{neighbour.code} (HTTP {neighbour.status}, ")
+    assert all(
+        text.to(lang) in said for text in (neighbour.meaning, neighbour.advice, neighbour.bearing)
+    )
+    assert ("DASHSCOPE_WORKSPACE=" in said) == neighbour.by_workspace
+
+
+def test_p17_explains_a_neighbour_by_its_message_alone(
+    neighbour: Neighbour, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"code": neighbour.code, "message": neighbour.message, "request_id": "r-1"}
+    for text in (f"[API Error: {neighbour.message}]", json.dumps(body)):
+        assert explain(text) == 0
+        assert neighbour.code in capsys.readouterr().out
+
+
+def test_p17_the_more_exact_code_tells(refusal: Refusal) -> None:
+    assert codes_in("AccessDenied: Access denied.") == [VAGUE]
+    assert codes_in(f"access_denied: {refusal.message}") == [refusal]
+
+
+def test_p17_explains_without_a_standard_input() -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m dashscope_ws_patch explain <&-"],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_readme_rows_are_a_table(lang: str) -> None:
-    table, _, note = _denied.readme_rows(lang).partition("\n\n")
+    table, _, note = _explain.readme_rows(lang).partition("\n\n")
     rows = table.splitlines()
     assert len(rows) == 2 + len(REFUSALS)
     assert all(re.fullmatch(r"\|( [^|]+ \|){3}", row) for row in rows)

@@ -1,0 +1,295 @@
+"""Scopes follow work: what holds is put in place for each step of it, and taken back after it.
+
+The one way in which what holds (a scope, a call) goes into a coroutine, a generator, an async
+generator or a function that runs elsewhere. Nothing is left in a context between two steps, so the
+steps may run in any thread and context, and nothing must be undone in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Generator
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Callable
+
+from ._workspace import scope, use_workspace
+
+#: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
+VARIABLES: list[ContextVar[Any]] = [scope]
+
+
+def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
+    """What a function has returned, so that it goes on where ``holding`` holds.
+
+    A coroutine, generator or async generator (the very types) is wrapped in one that is driven, and
+    drives it, as PEP 342, 492 and 525 say; anything else is returned as it is. A variable that it
+    sets is as it has set it at its next step.
+    """
+    return _carried(result, _holding(holding))
+
+
+def _carried(result: Any, held: Held) -> Any:
+    kind = type(result)
+    if kind is types.CoroutineType:
+        wrapped: Any = _coroutine(_Owned(result, held))
+    elif kind is types.GeneratorType:
+        flags = result.gi_code.co_flags
+        steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
+        wrapped = steps(result, held)
+    elif kind is types.AsyncGeneratorType:
+        wrapped = _async_generator(result, held)
+    else:
+        return result
+    wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
+    return wrapped
+
+
+def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> Callable[..., Any]:
+    """A callable that runs ``fn`` where ``holding`` holds, and leaves its thread as it was."""
+
+    @functools.wraps(fn, updated=())
+    def in_scope(*args: Any, **kwargs: Any) -> Any:
+        return run(_holding(holding), functools.partial(fn, *args, **kwargs))
+
+    return in_scope
+
+
+def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
+    for variable in VARIABLES:
+        if variable.get() is not _nothing(variable):
+            held = [[each, _nothing(each), None] for each in VARIABLES]
+            return run(held, functools.partial(fn, *args, **kwargs))
+    return fn(*args, **kwargs)
+
+
+@functools.cache
+def _nothing(variable: ContextVar[Any]) -> Any:
+    return Context().run(variable.get)
+
+
+Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
+
+
+def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> Held:
+    return [[variable, value, None] for variable, value in holding]
+
+
+#: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
+#: context, where one more set crashes: what it closes is closed in a context of its own.
+_collecting = False
+
+if sys.version_info < (3, 12):
+    import gc
+
+    def _collector(phase: str, info: object) -> None:
+        global _collecting
+        _collecting = phase == "start"
+
+    gc.callbacks.append(_collector)
+
+
+def put(held: Held) -> None:
+    for each in held:
+        variable = each[0]
+        each[2] = variable.get()
+        variable.set(each[1])
+
+
+def take_back(held: Held) -> None:
+    # Values are set back, and nothing is reset: see _workspace.enter.
+    for each in held:
+        variable = each[0]
+        each[1] = variable.get()
+        variable.set(each[2])
+
+
+def run(held: Held, fn: Callable[[], Any]) -> Any:
+    put(held)
+    try:
+        return fn()
+    finally:
+        take_back(held)
+
+
+def _as_given(*begun: Any) -> Any:
+    return begun
+
+
+def _generator_function(begin: Callable[..., Any]) -> Callable[..., Generator[Any, Any, Any]]:
+    """A generator function; ``begin`` gives what is carried, what holds, and the step that somebody
+    else has begun, if so."""
+
+    def in_scope(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        inner, held, *begun = begin(*args, **kwargs)
+        step, value = inner.send, None
+        while True:
+            try:
+                if begun:
+                    item = begun.pop()
+                elif _collecting:
+                    item = copy_context().run(run, held, functools.partial(step, value))
+                else:
+                    put(held)
+                    try:
+                        item = step(value)
+                    finally:
+                        take_back(held)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                value = None  # an error that is thrown must not be kept by its own traceback
+            try:
+                value = yield item
+                step = inner.send
+            except BaseException as error:
+                step, value = inner.throw, error
+
+    return in_scope
+
+
+_steps = _generator_function(_as_given)
+#: The same for functions decorated by ``types.coroutine``.
+_awaitable_steps: Callable[..., Any] = types.coroutine(_generator_function(_as_given))
+
+
+class _Owned:
+    """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
+    warning of its own."""
+
+    __slots__ = ("held", "inner")
+
+    def __init__(self, inner: Any, held: Held) -> None:
+        self.inner = inner
+        self.held = held
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        for variable, value, _ in self.held:
+            if variable.get() is not value:
+                return _steps(self.inner, self.held)
+        return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
+
+    def __del__(self) -> None:
+        self.inner.close()
+
+
+async def _coroutine(owned: _Owned) -> Any:
+    return await owned
+
+
+def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
+    """An async generator function; ``begin`` gives what is carried and what holds."""
+
+    async def in_scope(*args: Any, **kwargs: Any) -> Any:
+        inner, held = begin(*args, **kwargs)
+        # The event loop closes this one, which closes the inner: it must not do so on its own.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            step = inner.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        while True:
+            try:
+                # As in _steps, which are only needed for a step that really awaits something.
+                begun = []
+                if not _collecting:
+                    put(held)
+                    try:
+                        begun.append(step.send(None))
+                    finally:
+                        take_back(held)
+                item = await _awaitable_steps(step, held, *begun)
+            except StopIteration as done:
+                item = done.value
+            except StopAsyncIteration:
+                return
+            try:
+                step = inner.asend((yield item))
+            except BaseException as error:
+                step = inner.athrow(error)
+
+    return in_scope
+
+
+_async_generator = _async_generator_function(_as_given)
+
+
+# Functions
+
+
+def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` in the scope of ``manager``: of the kind that it was, for those that ask.
+
+    Raises TypeError for what is no function, and for the functions that contextlib makes, whose
+    callers' blocks are no steps of theirs.
+    """
+    if not callable(function) or inspect.isclass(function):
+        raise TypeError(f"{manager!r} decorates functions, not {function!r}")
+    if getattr(function, "__globals__", None) is vars(contextlib):
+        raise TypeError(
+            f"{manager!r} cannot decorate {function!r}: it would hold at the steps of a generator "
+            f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
+            "decorate the generator function itself"
+        )
+    begin = functools.partial(_begin, manager, function)
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return _carried(*begin(*args, **kwargs))
+
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return await _carried(*begin(*args, **kwargs))
+
+    kinds: dict[Any, Callable[..., Any]] = {
+        _run_in: plain,
+        _await_in: awaited,
+        _iterate_in: _generator_function(begin),
+        _iterate_async_in: _async_generator_function(begin),
+    }
+    return functools.wraps(function)(kinds[_kind(function)])
+
+
+def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
+    """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
+    entered = scope.get()
+    if entered is None:
+        return fn
+    # A partial of functions that can be imported: pickled by every engine, and known by all of them
+    # for the kind of function that it is.
+    return functools.partial(kind or _kind(fn), use_workspace(entered.workspace), fn)
+
+
+def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+        return _await_in
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE:  # types.coroutine's
+        return _run_in
+    if inspect.isgeneratorfunction(function):
+        return _iterate_in
+    if inspect.isasyncgenfunction(function):
+        return _iterate_async_in
+    return _run_in
+
+
+def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    holding = ((scope, manager._entered()),)
+    return run(_holding(holding), functools.partial(fn, *args, **kwargs)), _holding(holding)
+
+
+def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return _carried(*_begin(manager, fn, *args, **kwargs))
+
+
+async def _await_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return await _run_in(manager, fn, *args, **kwargs)
+
+
+_iterate_in = _generator_function(_begin)
+_iterate_in.__qualname__ = _iterate_in.__name__ = "_iterate_in"
+_iterate_async_in = _async_generator_function(_begin)
+_iterate_async_in.__qualname__ = _iterate_async_in.__name__ = "_iterate_async_in"

@@ -1,0 +1,92 @@
+"""A program like anybody's: calls the SDK once, on a loopback service, and tells what was sent.
+
+``prospect`` runs it by its path in a new interpreter, with nothing of the package imported (unless
+it is told to ``import`` it), so that it is activated, or not, as the very next program would be.
+Nothing leaves the machine: whatever host the environment points the SDK at, this process reaches
+its own service instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+MARK = "dashscope-ws-patch newcomer: "
+BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
+
+
+def tell(importing: bool) -> dict[str, Any]:
+    """Make one call and say what became of it, and what the shim, if it is here, decides."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
+    if importing:
+        sys.path.append(os.path.dirname(os.path.dirname(here)))
+        import dashscope_ws_patch  # noqa: F401
+    try:
+        import dashscope
+    except Exception as error:
+        return {"broken": f"import dashscope: {type(error).__name__}: {error}"}
+    told: dict[str, Any] = {"sdk": dashscope.version.__version__, **_decided(dashscope)}
+    _speak_plainly()
+    with loopback.Loopback() as service, loopback.redirect(service.port, local=True):
+        try:
+            dashscope.Generation.call("qwen-plus", prompt="1", api_key="sk-loopback")
+        except Exception as error:
+            told["error"] = f"{type(error).__name__}: {error}"
+        sent = [(request.host, request.workspaces) for request in service.drain()]
+    told["host"], told["carried"] = sent[0] if sent else (None, [])
+    activation: Any = sys.modules.get("dashscope_ws_patch._activation")
+    states = activation.report() if told["patched"] else []
+    told["applied"] = sum(state == activation.APPLIED for _, state, _ in states)
+    told["failed"] = [
+        f"{seam.module}.{seam.attribute}" for seam, state, _ in states if state == activation.FAILED
+    ]
+    return told
+
+
+def _decided(dashscope: ModuleType) -> dict[str, Any]:
+    """What the shim decides for a request made now; nothing of it where it is not here."""
+    package: Any = sys.modules.get("dashscope_ws_patch")
+    bases = {name: getattr(dashscope, name, None) for name in BASES}
+    decided: dict[str, Any] = {"patched": package is not None and package.is_patched()}
+    decided["bases"] = []
+    if not decided["patched"]:
+        return decided
+    from dashscope_ws_patch import _decision  # it is loaded by now
+
+    try:
+        decided["workspace"], decided["source"] = _decision.ambient()
+        for name, url in bases.items():
+            if url and _decision.workspace_in_host(url):
+                label = _decision.workspace_in_host(url)
+                natively = _decision.route(url)[1] is None
+                decided["bases"].append({"name": name, "names": label, "wins": natively})
+    except ValueError as error:  # WorkspaceError: a malformed one
+        decided["malformed"] = str(error)
+    return decided
+
+
+def _speak_plainly() -> None:
+    # The loopback service has no certificate that this process would trust. The URLs stay as they
+    # are, since the workspace is decided by them; only the bytes go out unencrypted.
+    from urllib3 import connection
+
+    warnings.simplefilter("ignore")
+    connection.HTTPSConnection.connect = connection.HTTPConnection.connect  # type: ignore[method-assign]
+
+
+def _by_path(name: str, path: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__newcomer__":
+    print("\n" + MARK + json.dumps(tell(sys.argv[1:] == ["import"])), flush=True)

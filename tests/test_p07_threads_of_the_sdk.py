@@ -1,0 +1,87 @@
+"""P7: what the SDK sends from a thread that it starts itself follows the caller's context.
+
+The new thread's own context is empty: without the shim's hand-over there would be no header.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
+
+import pytest
+from _record import AMBIENT, NAMED, environment
+from _sdk import OBJECTS, TTS_V2, need, seen, start_and_stop
+
+from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import Drive, _find
+
+#: Their ``start()`` makes the thread that builds the request.
+RECOGNIZERS = ("Recognition", "TranslationRecognizerRealtime", "TranslationRecognizerChat")
+
+
+@pytest.fixture(params=RECOGNIZERS)
+def recognizer(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    needs, make, _ = OBJECTS[request.param]
+    need(needs)
+    return make
+
+
+def test_p7_the_scope_at_start(recognizer: Callable[..., Any], loopback: Loopback) -> None:
+    session = recognizer()
+    with environment(DASHSCOPE_WORKSPACE="ws_env"), use_workspace(AMBIENT):
+        start_and_stop(session)
+    assert seen(loopback) == [AMBIENT]
+
+
+def test_p7_the_scope_at_construction(recognizer: Callable[..., Any], loopback: Loopback) -> None:
+    with use_workspace(AMBIENT):
+        session = recognizer()
+    with environment(DASHSCOPE_WORKSPACE="ws_env"):
+        start_and_stop(session)
+    assert seen(loopback) == [AMBIENT]
+
+
+def test_p7_no_workspace_here(recognizer: Callable[..., Any], loopback: Loopback) -> None:
+    session = recognizer()
+    with environment(DASHSCOPE_WORKSPACE="ws_env"), use_workspace(None):
+        start_and_stop(session)
+    assert seen(loopback) == ["-"]
+
+
+def test_p7_what_the_caller_names(recognizer: Callable[..., Any], loopback: Loopback) -> None:
+    session = recognizer()
+    with use_workspace(AMBIENT):
+        start_and_stop(session, headers={"X-DashScope-WorkSpace": NAMED})
+    assert seen(loopback) == [NAMED]
+
+
+def test_p7_two_sessions_at_once(recognizer: Callable[..., Any], loopback: Loopback) -> None:
+    def work(workspace: str) -> None:
+        with use_workspace(workspace):
+            start_and_stop(recognizer())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, ("ws_a", "ws_b")))
+    assert sorted(seen(loopback)) == ["ws_a", "ws_b"]
+
+
+def test_p7_a_pool_reconnects_as_it_was_made(drive: Drive, loopback: Loopback) -> None:
+    """SpeechSynthesizerObjectPool renews its connections from a thread of its own."""
+    need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    with use_workspace(AMBIENT):
+        pool = cls(max_size=1)
+    try:
+        with environment(DASHSCOPE_WORKSPACE="ws_other"):
+            synthesizer = pool._pool[0].synthesizer
+            pool._pool[0].connect_time = 0
+            drive.until(lambda: len(loopback.requests) >= 2 and all(pool._avaliable))
+        for connected in (synthesizer, pool._pool[0].synthesizer):
+            connected.ws.sock.send_close()
+            if hasattr(connected, "thread"):
+                connected.thread.join(5)
+    finally:
+        pool.shutdown()
+        del cls._instance
+    assert seen(loopback) == [AMBIENT] * 2

@@ -1,0 +1,157 @@
+"""P8, P14: no worker of a pool goes on in a scope, or on behalf of a call, that is not its own.
+
+Every pool of the standard library, with every start method that the platform has, made before,
+inside and after a scope, by every way to hand work over, on every setting of the interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXECUTORS = ("executor", "map", "run_in_executor")
+POOLS = ("apply", "apply_async", "map", "map_async", "starmap", "starmap_async")
+POOLS += ("imap", "imap_unordered", "keyword")
+METHODS = multiprocessing.get_all_start_methods()
+KINDS = {
+    "ThreadPoolExecutor": EXECUTORS,
+    "ThreadPool": POOLS,
+    **{f"ProcessPoolExecutor-{method}": EXECUTORS for method in METHODS},
+    **{f"Pool-{method}": POOLS for method in METHODS},
+}
+if sys.version_info >= (3, 14):
+    KINDS["InterpreterPoolExecutor"] = EXECUTORS
+
+#: CPython 3.14 on: whether threads inherit the context in which they are started.
+INHERIT = (
+    [["-X", f"thread_inherit_context={setting}"] for setting in (0, 1)]
+    if sys.version_info >= (3, 14)
+    else [[]]
+)
+
+#: The work, in a module that a worker can import.
+WORK = """
+from contextvars import ContextVar
+
+from dashscope_ws_patch import _carry, get_workspace
+
+# As the variable of calls: what holds while the SDK works, and never in a worker.
+call = ContextVar("call", default=None)
+_carry.VARIABLES.append(call)
+
+def ambient(*_):
+    return get_workspace(), call.get()
+"""
+
+PROGRAM = """
+import asyncio, json, sys
+from concurrent import futures
+import multiprocessing, multiprocessing.pool
+
+from dashscope_ws_patch import use_workspace
+from work import ambient, call
+
+def make(kind):
+    name, _, method = kind.partition("-")
+    if name == "ThreadPoolExecutor" or name == "InterpreterPoolExecutor":
+        return getattr(futures, name)(1)
+    if name == "ProcessPoolExecutor":
+        return futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method))
+    if name == "ThreadPool":
+        return multiprocessing.pool.ThreadPool(1)
+    return multiprocessing.get_context(method).Pool(1)
+
+def run_in_executor(pool):
+    async def main():
+        return await asyncio.get_running_loop().run_in_executor(pool, ambient)
+    return asyncio.run(main())
+
+WAYS = {
+    "executor": lambda pool: pool.submit(ambient).result(),
+    "map": lambda pool: list(pool.map(ambient, [1]))[0],
+    "run_in_executor": run_in_executor,
+    "apply": lambda pool: pool.apply(ambient),
+    "apply_async": lambda pool: pool.apply_async(ambient).get(),
+    "map_async": lambda pool: pool.map_async(ambient, [1]).get()[0],
+    "starmap": lambda pool: pool.starmap(ambient, [(1,)])[0],
+    "starmap_async": lambda pool: pool.starmap_async(ambient, [(1,)]).get()[0],
+    "imap": lambda pool: next(pool.imap(ambient, [1])),
+    "imap_unordered": lambda pool: next(pool.imap_unordered(ambient, [1])),
+    "keyword": lambda pool: pool.apply_async(func=ambient, args=()).get(),
+}
+
+def drive(pool, ways):
+    found = {}
+    for way in ways:
+        work = WAYS[way]
+        found[way] = []
+        for tenant in ("ws_a", "ws_b", "", None):
+            if tenant is None:
+                found[way].append(work(pool))
+            else:
+                with use_workspace(tenant or None):
+                    call.set(tenant)
+                    found[way].append(work(pool))
+                    call.set(None)
+    return found
+
+if __name__ == "__main__":
+    found = {}
+    for kind, ways in json.loads(sys.argv[1]).items():
+        before = make(kind)
+        with use_workspace("ws_maker"):
+            call.set("a call")
+            inside = make(kind)
+            first = WAYS[ways[0]](inside)
+            call.set(None)
+        after = make(kind)
+        call.set("a call")
+        unscoped = make(kind)
+        first_outside = WAYS[ways[0]](unscoped)
+        call.set(None)
+        found[kind] = {"first": first, "first outside": first_outside}
+        pools = dict(before=before, inside=inside, after=after, unscoped=unscoped)
+        for when, pool in pools.items():
+            found[kind][when] = drive(pool, ways)
+            getattr(pool, "shutdown", None) and pool.shutdown()
+            getattr(pool, "terminate", None) and pool.terminate()
+    print(json.dumps(found))
+"""
+
+
+def run(tmp_path: Path, options: list[str], *arguments: str, **env: str) -> str:
+    (tmp_path / "work.py").write_text(WORK)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, *options, str(tmp_path / "program.py"), *arguments],
+        env={
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": os.pathsep.join([root, str(tmp_path)]),
+            **env,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("options", INHERIT, ids=" ".join)
+@pytest.mark.parametrize("kind", KINDS)
+def test_p08_a_worker_keeps_no_scope_and_no_call(
+    kind: str, options: list[str], tmp_path: Path
+) -> None:
+    ways = json.dumps({kind: KINDS[kind]})
+    found = json.loads(run(tmp_path, options, ways, DASHSCOPE_WORKSPACE="ws_env"))[kind]
+    no_call = None
+    assert found.pop("first") == ["ws_maker", no_call]
+    assert found.pop("first outside") == ["ws_env", no_call]
+    expected = [["ws_a", no_call], ["ws_b", no_call], [None, no_call], ["ws_env", no_call]]
+    assert found == {when: {way: expected for way in KINDS[kind]} for when in found}
