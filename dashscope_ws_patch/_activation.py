@@ -1,8 +1,9 @@
 """Applying the table of seams: now, to what is imported, and later, to what will be.
 
-Waits in the import system for the modules of the SDK and patches each right after its code has run,
-before anybody can take a name from it by value. Nothing of the SDK, and no wrapt, is imported for
-that: the table and the adapters are loaded when the first module of the SDK is.
+Waits in the import system for the modules of the SDK, and those of other libraries where asked, and
+patches each right after its code has run, before anybody can take a name from it by value. Nothing
+of the SDK, and no wrapt, is imported for that: the table and the adapters are loaded when the first
+module that has a row is.
 """
 
 from __future__ import annotations
@@ -19,9 +20,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _pools, _workspace
 
 if TYPE_CHECKING:
-    from ._seams import Seam
+    from ._seam import Seam
 
 SDK = "dashscope"
+
+#: Asks for the libraries by which programs send without the SDK.
+CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
+#: The modules of their rows, known before ``_libraries`` is loaded.
+LIBRARIES = frozenset(
+    {
+        "requests.sessions", "httpx._client", "httpx2._client", "aiohttp.client_reqrep",
+        "urllib3.connectionpool", "urllib.request", "websocket._core",
+        "websockets.asyncio.client", "websockets.trio.client", "websockets.sync.client",
+        "websockets.legacy.client",
+    }
+)  # fmt: skip
 
 APPLIED, ABSENT, WAITING, FAILED = "applied", "absent", "waiting", "failed"
 
@@ -42,15 +55,33 @@ _patched = False
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
 _done: set[str] = set()
-#: The SDK's modules in the order in which their code began to run.
+#: The modules in the order in which their code began to run.
 _begun: list[str] = []
 _complained: set[str] = set()
+_NONE: frozenset[str] = frozenset()
+#: Those that are waited for.
+_libraries = _NONE
+
+
+_ON, _OFF = ("1", "on", "true", "yes"), ("0", "off", "false", "no")
 
 
 def switched_off() -> bool:
     """Whether DASHSCOPE_WS_PATCH is 0, off, false or no (in any capitalisation)."""
-    value = os.environ.get("DASHSCOPE_WS_PATCH", "")
-    return value.strip().lower() in ("0", "off", "false", "no")
+    return os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in _OFF
+
+
+def _asked_for_libraries() -> bool:
+    value = os.environ.get(CLIENTS, "").strip()
+    if value.lower() in _ON:
+        return True
+    if value and value.lower() not in _OFF:
+        _workspace.warn(
+            f"{CLIENTS} is {_workspace.masked(value)!r}, and taken for 0: it may be "
+            f"{', '.join(_ON)} (requests that do without the SDK carry the workspace too) or "
+            f"{', '.join(_OFF)} (they do not)"
+        )
+    return False
 
 
 def is_patched() -> bool:
@@ -58,15 +89,25 @@ def is_patched() -> bool:
     return _patched
 
 
-def patch() -> None:
+def patch(clients: bool | None = None) -> None:
     """Patch the SDK's modules, those imported already and those imported from now on.
 
-    Patching twice patches once. Raises nothing, unless DASHSCOPE_WS_PATCH_STRICT is 1: then
-    SeamError for a seam that should fit this SDK release and does not.
+    With ``clients`` also the libraries by which programs send to the service without the SDK:
+    requests, httpx, aiohttp and others. None leaves that to DASHSCOPE_WS_PATCH_CLIENTS.
+
+    Patching twice patches once; a later call may switch ``clients``. Raises nothing, unless
+    DASHSCOPE_WS_PATCH_STRICT is 1: then SeamError for a seam that should fit this release of the
+    SDK, or of a library, and does not.
     """
-    global _patched
+    global _patched, _libraries
     with _lock:
+        if _patched and clients in (None, bool(_libraries)):
+            return
+        if _patched and not clients:
+            unpatch()
+        _libraries = LIBRARIES if clients or (clients is None and _asked_for_libraries()) else _NONE
         if _patched:
+            _patch_imported()
             return
         _patched = _workspace.in_force = True
         sys.meta_path.insert(0, _finder)
@@ -78,12 +119,15 @@ def patch() -> None:
 
 
 def unpatch() -> None:
-    """Put the SDK's, and the standard library's, very own objects back."""
-    global _patched
+    """Put the SDK's, and other libraries', very own objects back."""
+    global _patched, _libraries
     with _lock:
         if not _patched:
             return
         _patched = _workspace.in_force = False
+        _libraries = _NONE
+        if f"{__package__}._libraries" in sys.modules:
+            sys.modules[f"{__package__}._libraries"].active = False  # type: ignore[attr-defined]
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
@@ -106,6 +150,23 @@ def report() -> list[tuple[Seam, str, str]]:
     return [(seam, *_states.get(seam, (WAITING, ""))) for seam in SEAMS]
 
 
+def covered() -> dict[str, tuple[str, str]]:
+    """Each library that is patched beside the SDK, or waited for: its state and, for one whose
+    insides do not fit, the reason. Empty where they were not asked for."""
+    found: dict[str, tuple[str, str]] = {}
+    if _libraries:
+        from ._libraries import SEAMS
+
+        for seam in SEAMS:
+            top = seam.module.partition(".")[0]
+            name = seam.module if top == "urllib" else top
+            state = _states.get(seam, (WAITING, ""))
+            if found.get(name, (WAITING,))[0] != FAILED and state[0] != WAITING:
+                found[name] = state
+            found.setdefault(name, state)
+    return found
+
+
 def _is_sdk(name: str) -> bool:
     return name == SDK or name.startswith(SDK + ".")
 
@@ -115,7 +176,7 @@ def _is_sdk(name: str) -> bool:
 
 def _patch_imported() -> None:
     for name in list(sys.modules):
-        if _is_sdk(name) and name not in _done:
+        if (_is_sdk(name) or name in _libraries) and name not in _done:
             _patch_module(name)
 
 
@@ -139,7 +200,7 @@ def _patch_module(name: str) -> None:
 def _apply_rows(module: ModuleType, users: list[str]) -> None:
     """Apply the rows of ``module``, of which the modules ``users`` may have taken names."""
     try:
-        by_module = _rows()
+        by_module = _rows(_is_sdk(module.__name__))
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
@@ -148,6 +209,8 @@ def _apply_rows(module: ModuleType, users: list[str]) -> None:
         _workspace.on_scope()
     name = module.__name__
     _done.add(name)
+    if name in _libraries:
+        sys.modules[f"{__package__}._libraries"].active = True  # type: ignore[attr-defined]
     rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
     for seam in rows:
         try:
@@ -156,15 +219,19 @@ def _apply_rows(module: ModuleType, users: list[str]) -> None:
                 _states[seam] = (state, "")
         except Exception as error:
             _states[seam] = (FAILED, f"{type(error).__name__}: {error}")
-            _complain(f"patch {name}.{seam.attributes} of this dashscope release", error)
+            library = name.partition(".")[0]
+            _complain(f"patch {name}.{seam.attributes} of this {library} release", error)
 
 
 @functools.cache
-def _rows() -> dict[str, list[Seam]]:
-    from ._seams import SEAMS
+def _rows(sdk: bool) -> dict[str, list[Seam]]:
+    if sdk:
+        from ._seams import SEAMS as seams
+    else:
+        from ._libraries import SEAMS as seams
 
     rows: dict[str, list[Seam]] = {}
-    for seam in SEAMS:
+    for seam in seams:
         rows.setdefault(seam.module, []).append(seam)
     return rows
 
@@ -308,13 +375,15 @@ def _complain(what: str, error: Exception) -> None:
 
 
 class _Finder:
-    """Finds the modules of the SDK as everybody else would, and patches them after they ran."""
+    """Finds the modules that have rows as everybody else would, and patches them after they ran."""
 
     def __init__(self) -> None:
         self._busy = threading.local()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if not name.startswith(SDK) or not _is_sdk(name) or getattr(self._busy, "now", False):
+        if name not in _libraries and (not name.startswith(SDK) or not _is_sdk(name)):
+            return None
+        if getattr(self._busy, "now", False):
             return None
         # Another hook on meta_path may ask all finders again, and so us: the first time counts.
         self._busy.now = True

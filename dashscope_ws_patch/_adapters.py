@@ -12,7 +12,7 @@ import operator
 import sys
 import types
 from typing import Any, Callable
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import wrapt
 
@@ -32,6 +32,7 @@ from ._decision import (
     workspace_in_headers,
     workspace_in_host,
 )
+from ._hosts import in_url, is_unnamed
 from .hint.watch import Sent, heard, watched
 
 Adapter = Callable[[Any], Any]
@@ -280,7 +281,41 @@ class Added(str):
     """A workspace that the shim has put into a header: it is taken off where a redirect leads away
     from the service."""
 
-    __slots__ = ()
+    __slots__ = ("host",)
+    #: Where it has gone first.
+    host: str | None
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)  # with the response that a program pickles
+
+
+def _leave_behind(response: Any, *args: Any, **kwargs: Any) -> None:
+    """A hook of requests: the next hop of a redirect is made from the request of this one."""
+    headers = response.request.headers
+    if response.is_redirect and type(headers.get(HEADER)) is Added:
+        target = urljoin(response.url, response.headers["location"])
+        same = "\\" not in target and urlsplit(target).hostname == urlsplit(response.url).hostname
+        if not same and not in_url(target):
+            del headers[HEADER]
+
+
+@functools.cache
+def _aiohttp_request(plain: Any) -> Any:
+    class ClientRequest(plain):  # type: ignore[misc]
+        """One for each hop, with the headers of the first."""
+
+        def __init__(self, method: Any, url: Any, **kwargs: Any) -> None:
+            headers = kwargs.get("headers") or {}
+            added = headers.get(HEADER)
+            if type(added) is Added:
+                host = url.raw_host
+                added.host = getattr(added, "host", host)
+                if host != added.host and not is_unnamed(host):
+                    kwargs["headers"] = others = headers.copy()
+                    del others[HEADER]
+            super().__init__(method, url, **kwargs)
+
+    return ClientRequest
 
 
 @method
@@ -380,14 +415,14 @@ def _endpoints_of_rl(url: str) -> bool:
 
 
 class _View(wrapt.ObjectProxy):  # type: ignore[misc]
-    def __init__(self, library: Any, service: Callable[[str], bool] = bool) -> None:
+    def __init__(self, library: Any, service: Any = bool) -> None:
         super().__init__(library)
         self._self_service = service
         self._self_routed: dict[str, _Routed] = {}
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        if name not in SENDING and name not in SESSIONS:
+        if name not in SESSIONS and (name not in SENDING or self._self_service is None):
             return value
         known = self._self_routed.get(name)
         if known is None or known.__wrapped__ is not value:
@@ -454,13 +489,16 @@ SESSIONS = {
 }
 
 
-def _session(
-    make: Any, through: tuple[str, ...], service: Callable[[str], bool], *args: Any, **kwargs: Any
-) -> Any:
+def _session(make: Any, through: tuple[str, ...], service: Any, *args: Any, **kwargs: Any) -> Any:
+    if getattr(make, "__module__", None) == "aiohttp.client":
+        plain = kwargs.get("request_class") or sys.modules["aiohttp"].ClientRequest
+        kwargs["request_class"] = _aiohttp_request(plain)
     session = make(*args, **kwargs)
     kind: Any = type(session)
     if _is_real(kind):  # no mock
-        for name in through:
+        if hasattr(session, "hooks"):
+            session.hooks["response"].append(_leave_behind)
+        for name in through if service else ():
             # aiohttp warns of attributes that are set on its sessions.
             send = _routed(getattr(session, name), name, service, session)
             object.__setattr__(session, name, send)
@@ -506,6 +544,9 @@ def _routed(
                 kwargs["url"] = target
             if workspace is not None:
                 headers = _with_workspace(headers, Added(workspace))
+                if getattr(function, "__module__", None) == "requests.api":
+                    # It makes a session of its own.
+                    kwargs.setdefault("hooks", {"response": _leave_behind})
                 if len(args) > headers_at and key not in kwargs:
                     args = (*args[:headers_at], headers, *args[headers_at + 1 :])
                 else:
@@ -529,6 +570,11 @@ def _with_workspace(headers: Any, workspace: str) -> Any:
 def library(original: Any) -> Any:
     """``requests``, ``aiohttp``, ``httpx`` or ``websocket``, in a module that sends."""
     return _View(original)
+
+
+def redirects(original: Any) -> Any:
+    """``requests`` or ``aiohttp``, in a module that makes sessions for request objects."""
+    return _View(original, None)
 
 
 def library_to(module: str, endpoint: str) -> Adapter:

@@ -10,23 +10,14 @@ these. A new way out of the SDK is a new row.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from . import _adapters as adapt
 from . import _clients as clients
+from . import _libraries
+from ._seam import Seam
 
-
-class Seam(NamedTuple):
-    """One row: ``attributes`` of ``module``, separated by blanks, are put through ``adapter``."""
-
-    module: str
-    attributes: str
-    adapter: adapt.Adapter
-    since: str
-    until: str | None = None
-    #: What of the module sends with the workspace because of this row, for the audit: a class, a
-    #: function, or a library as the module sees it.
-    covers: str = ""
+#: The rows of the libraries by which programs send without the SDK: applied where they are asked
+#: for, and kept apart because they must not wait for wrapt.
+CLIENT_SEAMS = _libraries.SEAMS
 
 
 _ENTITIES = "dashscope.api_entities."
@@ -78,6 +69,15 @@ SEAMS = (
         covers="WebSocketRequest",
     ),
     Seam(_ENTITIES + "websocket_request", "WebSocketRequest.aio_call", adapt.send, "1.4.0"),
+    # their sessions, for redirects,
+    Seam(_ENTITIES + "sync_http_request", "requests", adapt.redirects, "1.0.4", "1.4.0"),
+    Seam(_ENTITIES + "http_request", "requests", adapt.redirects, "1.0.0"),
+    Seam(_ENTITIES + "http_request", "aiohttp", adapt.redirects, "1.20.14"),
+    Seam(_ENTITIES + "aiohttp_request", "aiohttp", adapt.redirects, "1.0.0"),
+    Seam(_ENTITIES + "aio_session", "aiohttp", adapt.redirects, "1.25.24"),
+    Seam(_ENTITIES + "websocket_request", "aiohttp", adapt.redirects, "1.0.0"),
+    Seam("dashscope.common.session_manager", "requests", adapt.redirects, "1.25.10", "1.25.25"),
+    Seam("dashscope.common.aio_session_manager", "aiohttp", adapt.redirects, "1.25.10", "1.25.25"),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
     Seam(_BASE, "requests", adapt.library, "1.0.0", covers="requests"),
     Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0", covers="aiohttp"),
@@ -119,6 +119,11 @@ SEAMS = (
         "SpeechSynthesizerObjectPool._SpeechSynthesizerObjectPool__auto_reconnect",
         adapt.worker,
         "1.25.2",
+    ),
+    # Threads that connect, by a library that may be asked for the workspace itself.
+    *(
+        Seam(module, "threading", _libraries.threads, "2.0.1")
+        for module in ("dashscope.common.utils", _TTS_V2, _OMNI, _QWEN_TTS, _DIALOG, _TINGWU)
     ),
     Seam(_AIGC + "video_synthesis", "ThreadPoolExecutor", adapt.executor, "1.25.14"),
     # Objects that remember what they were told, and where they were made,

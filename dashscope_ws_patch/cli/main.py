@@ -89,8 +89,13 @@ def _main(arguments: Sequence[str] | None) -> int:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     name = parser.prog.rpartition(" ")[2]
     if name == "run":
-        parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--] command ..."
+        parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--clients] [--] command ..."
         parser.add_argument("-w", "--workspace", help="the value for DASHSCOPE_WORKSPACE")
+        parser.add_argument(
+            "--clients",
+            action="store_true",
+            help="set DASHSCOPE_WS_PATCH_CLIENTS: what is sent without the SDK carries it too",
+        )
         # REMAINDER, which stands in argparse's documentation, would take -w for the command.
         parser.add_argument("command", nargs=argparse.PARSER, help="the command and its arguments")
     elif name in ("install", "uninstall"):
@@ -104,7 +109,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _perform(name: str, namespace: argparse.Namespace) -> int:
     if name == "run":
         command: list[str] = namespace.command
-        return run(command[command[0] == "--" :], namespace.workspace)
+        command = command[command[0] == "--" :]
+        return run(command, namespace.workspace, namespace.clients)
     if name == "status":
         found = status()
         print(json.dumps(found.__dict__) if namespace.json else found)

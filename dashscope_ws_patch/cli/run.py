@@ -19,21 +19,25 @@ from contextlib import suppress
 from typing import Optional
 
 from .. import _workspace
+from .._activation import CLIENTS
 
 #: The folder whose sitecustomize.py activates each Python that has it on PYTHONPATH.
 SITEDIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site")
 
 
-def run(command: list[str], workspace: str | None = None) -> int:
+def run(command: list[str], workspace: str | None = None, clients: bool = False) -> int:
     """Become ``command``, with each Python process below it activated.
 
     ``workspace``, if given, becomes DASHSCOPE_WORKSPACE; raises WorkspaceError if it is malformed.
+    ``clients`` sets DASHSCOPE_WS_PATCH_CLIENTS.
     Returns only where there is no exec (Windows: the command's own status) and where the command
     does not exist (127) or cannot be executed (126), as in a shell.
     """
     environment = dict(os.environ)
     if workspace is not None:
         environment["DASHSCOPE_WORKSPACE"] = _workspace.validate(workspace, "-w")
+    if clients:
+        environment[CLIENTS] = "1"
     before = environment.get("PYTHONPATH")
     if before is None or before.split(os.pathsep)[0] != SITEDIR:
         environment["PYTHONPATH"] = SITEDIR + os.pathsep + before if before else SITEDIR

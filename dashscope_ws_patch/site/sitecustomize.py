@@ -21,8 +21,8 @@ def _dashscope_ws_patch() -> None:
         from typing import Any
 
     def finder(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
-        """Find dashscope as the finders after this one do; have nothing to do with the rest."""
-        if name != "dashscope":
+        """Find what is waited for as the finders after this one do; leave the rest alone."""
+        if name not in waited:
             return None
         finders: list[Any] = sys.meta_path
         for after in finders[finders.index(finder) + 1 :] if finder in finders else []:
@@ -113,6 +113,7 @@ def _dashscope_ws_patch() -> None:
     # another file's name in the namespace.
     file: str = namespace["__file__"] if by.startswith("<frozen ") else module.f_code.co_filename
     folder = dirname(file)
+    waited: tuple[str, ...] = ("dashscope",)
 
     off = environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in ("0", "off", "false", "no")
     if not off and file not in [getattr(f, "dashscope_ws_patch", None) for f in sys.meta_path]:
@@ -120,6 +121,13 @@ def _dashscope_ws_patch() -> None:
         this.find_spec = finder
         this.dashscope_ws_patch = file
         sys.meta_path.insert(0, this)
+        # What is unknown, the package warns of.
+        asked = environ.get("DASHSCOPE_WS_PATCH_CLIENTS", "").strip().lower()
+        if asked not in ("", "0", "off", "false", "no"):
+            waited += "requests", "httpx", "httpx2", "aiohttp", "urllib3", "urllib.request"
+            waited += "websocket", "websockets"
+            if any(name in sys.modules for name in waited):  # a .pth file has been first
+                load_package()
 
     # As what Python, or a tool in its place, looks for by name, this gives way to the next of the
     # name: everybody finds what there would be without this file.
