@@ -38,7 +38,7 @@ def test_p17_the_tables_of_codes_are_those_of_the_code(lang: str) -> None:
 @each
 def test_p17_every_command_is_named_and_there_are_no_others(lang: str) -> None:
     named = re.findall(
-        r"(?:python -m dashscope_ws_patch|dashscope-ws-patch) ([a-z]+)\b", TEXTS[lang]
+        r"(?:python -m dashscope_ws_patch|dashscope-ws-patch) ([a-z]+)\b(?!-)", TEXTS[lang]
     )
     assert set(named) - {"doctor"} <= set(COMMANDS)
     told = {*named, *re.findall(r"`([a-z]+)`", TEXTS[lang])}
