@@ -85,8 +85,8 @@ def _settle(client: Any, told: Call) -> _Client:
     kept = _Client(told, client._config, bool(_pools.of(transport._client)))
     _clients.keep(client, kept)
     _clients.keep(transport, kept)
-    if told != NO_CALL:  # for what is sent on its behalf by other means than its transport
-        objects.keep(client, told)
+    # For what is sent on its behalf by other means than its transport.
+    objects.keep(client, NO_CALL if told == NO_CALL else told)
     return kept
 
 
@@ -182,9 +182,11 @@ def held(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
-        if outer is NO_CALL and args:
-            instance = args[0]
-            told = objects.of(instance) or objects.of(getattr(instance, "_client", None)) or outer
+        if args:
+            own = objects.of(args[0])
+            if own is None and outer is NO_CALL:
+                own = objects.of(getattr(args[0], "_client", None))
+            told = own or outer
         if told is outer:
             return later(function(*args, **kwargs), told)
         current.set(told)
@@ -293,7 +295,8 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
     found = None if kept.call.workspace and not (base or own) else kept.config.workspace
     decision = _decided(kept, url, found, default=bool(base or own))
     if decision is None:
-        return transport, (url, header, "client", kwargs.get("json"))
+        whose = "named" if kept.call.workspace else "client"
+        return transport, (url, header, whose, kwargs.get("json"))
     target, workspace, source = decision
     if target != url:
         kwargs["base_url"] = target
@@ -382,7 +385,7 @@ def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
         return kwargs, (url or "", told.workspace, "named", None)
     decision = decide(url or "", found, pointed=not told.by_url, call=told)
     if decision is None:
-        return kwargs, (url or "", found, None, None)
+        return kwargs, (url or "", found, "named" if told.workspace else None, None)
     target, workspace, source = decision
     if url is None and workspace is not None:
         require_host_label(workspace)
@@ -442,12 +445,12 @@ def task(function: Any) -> Any:
     """``run_task`` of a websocket's task, which tells of a refusal."""
 
     def run_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sent = sents.of(getattr(self, "_conn", self)) or ("", None, None, None)
+        sent = (*sent[:3], kwargs.get("model") or sent[3])
         try:
-            return function(self, *args, **kwargs)
+            return watched(function(self, *args, **kwargs), sent)
         except Exception as error:
-            sent = sents.of(getattr(self, "_conn", self))
-            if sent is not None:
-                look(error, (*sent[:3], kwargs.get("model") or sent[3]))
+            look(error, sent)
             raise
 
     return run_task
@@ -461,7 +464,7 @@ def connect(function: Any) -> Any:
         kept, region = (self._headers, self._url), _regions.of(self)
         native = workspace_in_headers(self._headers)
         told = objects.of(self)
-        sent: Sent = self._url, native, None, self
+        sent: Sent = self._url, native, "named" if told and told.workspace else None, self
         decision = decide(self._url, native, region, pointed=region is None, call=told)
         if decision is not None:
             self._url, workspace, source = decision

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import dashscope_ws_patch as shim
 from dashscope_ws_patch.hint import refusals as _denied
-from dashscope_ws_patch.hint import watch as _hints
-from dashscope_ws_patch.hint.watch import hint
+from dashscope_ws_patch.hint import say, watch
+from dashscope_ws_patch.hint.say import hint
 from dashscope_ws_patch.selftest import surfaces as _surfaces
 from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.accounts import Accounts
@@ -66,7 +66,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C")
-    _hints._hinted.clear()
+    say._hinted.clear()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -212,7 +212,7 @@ def test_every_surface_tells_what_is_named_from_what_is_ambient(name: str, hints
     with serving(Refusing()) as drive, shim.use_workspace("ws_scope"):
         drive.named = {"workspace": "ws_named"}
         outcome(drive, SURFACES[name])
-    explicit = ("the argument of the call", "the client or object called on")
+    explicit = ("the calling code",)
     for text in hints.texts:
         sources = explicit if "'ws_named'" in text else ("the scope (use_workspace)",)
         assert any(f"', from {source}." in text for source in sources), text
@@ -330,8 +330,8 @@ def test_a_success_gives_no_hint(hints: Hints) -> None:
         assert generate().status_code == 200
         assert all(part.status_code == 200 for part in generate(stream=True))
         # What a model writes is no refusal.
-        assert _hints._code({"status_code": 200, "output": {"text": "Model.AccessDenied"}}) is None
-        assert _hints._code(json.dumps({"type": "text", "delta": "Model.AccessDenied"})) is None
+        assert watch._code({"status_code": 200, "output": {"text": "Model.AccessDenied"}}) is None
+        assert watch._code(json.dumps({"type": "text", "delta": "Model.AccessDenied"})) is None
     assert hints.texts == []
 
 
@@ -352,8 +352,8 @@ HEADER = {"X-DashScope-WorkSpace": "ws_a"}
 @pytest.mark.parametrize(
     "named, source",
     [
-        ({"workspace": "ws_a"}, "the argument of the call"),
-        ({"headers": HEADER}, "a header of the call"),
+        ({"workspace": "ws_a"}, "the calling code"),
+        ({"headers": HEADER}, "the calling code"),
     ],
 )
 def test_names_the_argument_or_the_header(
@@ -370,8 +370,8 @@ def test_names_the_argument_or_the_header(
 @pytest.mark.parametrize(
     "named, source",
     [
-        ({"workspace": "ws_a"}, "the argument of the call"),
-        ({"headers": HEADER}, "a header of the call"),
+        ({"workspace": "ws_a"}, "the calling code"),
+        ({"headers": HEADER}, "the calling code"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -458,7 +458,7 @@ def test_names_the_object(hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None
         synthesizer = SpeechSynthesizer(model="cosyvoice-v2", voice="longwan", workspace="ws_a")
         with contextlib.suppress(Exception):
             synthesizer.call("hello")
-    assert "the workspace 'ws_a', from the client or object called on." in hints.only()
+    assert "the workspace 'ws_a', from the calling code." in hints.only()
 
 
 @V2
@@ -468,7 +468,7 @@ def test_names_the_client(hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None
         base_url = drive.loopback.address(HOST, "/api/v1")
         with pytest.raises(Exception, match="Workspace access denied"):
             client(workspace="ws_a", base_url=base_url).models.list()
-    assert "the workspace 'ws_a', from the client or object called on." in hints.only()
+    assert "the workspace 'ws_a', from the calling code." in hints.only()
 
 
 # --- every kind of refusal -----------------------------------------------------------------------
@@ -594,7 +594,7 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
         lambda: list(client(**given).apps.completions.create(app_id="a", prompt="b", stream=True)),
     ]
     for call in calls:
-        _hints._hinted.clear()
+        say._hinted.clear()
         with contextlib.suppress(DashScopeError):
             call()
         assert hints.only().startswith("Model.AccessDenied: '127.0.0.1' refused a request")
@@ -605,7 +605,7 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
             async for _ in await own.chat.completions.create(**chat):
                 pass
 
-    _hints._hinted.clear()
+    say._hinted.clear()
     with contextlib.suppress(DashScopeError):
         Drive(Loopback()).run(asynchronous())
     assert hints.only().startswith("Model.AccessDenied: '127.0.0.1' refused a request for the mod")
@@ -671,11 +671,8 @@ def test_nothing_that_an_adapter_meets_breaks_the_program(hints: Hints) -> None:
         request = property(lambda self: 1 / 0)
 
     hostile = Hostile(code="Model.AccessDenied", status_code=403)
-    function = _hints.watch(lambda reply: reply)
-    assert function(hostile) is hostile
     for url in ("http://[", "http://\x00/", None, 1):
-        held = type("Held", (), {"request": type("Sent", (), {"url": url, "headers": {}})})
-        assert _hints.watch(lambda reply: hostile)(held) is hostile
+        assert watch.watched(hostile, (url, None, None, hostile)) is hostile  # type: ignore[arg-type]
 
 
 def test_a_stream_is_closed_as_natively() -> None:
@@ -695,11 +692,11 @@ def test_a_stream_is_closed_as_natively() -> None:
             closed.append("async")
 
     async def left_alone() -> None:
-        watched = _hints.watch(aitems)()
+        watched = watch.watched(aitems(), ("https://h/", None, None, None))
         assert await watched.__anext__() == 0
         await watched.aclose()
 
-    watched = _hints.watch(items)()
+    watched = watch.watched(items(), ("https://h/", None, None, None))
     assert next(watched) == 0
     del watched
     asyncio.run(left_alone())
@@ -707,10 +704,10 @@ def test_a_stream_is_closed_as_natively() -> None:
 
 
 def test_remembers_a_bounded_number_of_hints(hints: Hints) -> None:
-    for number in range(2 * _hints.REMEMBERED):
+    for number in range(2 * say.REMEMBERED):
         hint(KINDS[0], workspace=f"ws_{number}", source=None, host=HOST, model="m" * 10**4)
-    assert len(hints.texts) == 2 * _hints.REMEMBERED
-    assert len(_hints._hinted) == _hints.REMEMBERED
+    assert len(hints.texts) == 2 * say.REMEMBERED
+    assert len(say._hinted) == say.REMEMBERED
     assert all(len(text) < 1000 for text in hints.texts)
 
 
@@ -730,8 +727,8 @@ def test_what_looks_like_a_key_is_not_shown(secret: str, where: str, before: str
     values[where] = f"{before} sk-{secret}"
     handler, logger = Hints(), logging.getLogger("dashscope_ws_patch")
     logger.addHandler(handler)
-    _hints._hinted.clear()
-    hint(KINDS[0], source="argument", **values)
+    say._hinted.clear()
+    hint(KINDS[0], source="named", **values)
     logger.removeHandler(handler)
     assert secret not in handler.only()
 
@@ -749,7 +746,7 @@ def test_no_secret_reaches_the_log(
 ) -> None:
     handler, logger = Hints(), logging.getLogger("dashscope_ws_patch")
     logger.addHandler(handler)
-    _hints._hinted.clear()
+    say._hinted.clear()
     headers = {"X-Custom": value}
     answer = generate(api_key=key, prompt=prompt, headers=headers, stream=stream)
     if stream:

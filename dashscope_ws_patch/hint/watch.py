@@ -101,11 +101,9 @@ def fine(outcome: Any) -> bool:
         return succeeded and "error" not in outcome and not _failed_task(outcome)
     if isinstance(outcome, str):
         return len(outcome) > _ERROR_SIZE or "enied" not in outcome
-    # Of requests and httpx; what nobody has read yet is a stream.
-    status = getattr(outcome, "status_code", None)
-    if status is not None and status.__class__ is int and status < 400:
-        content = outcome.__dict__.get("_content")
-        return not content or len(content) > _ERROR_SIZE or b"enied" not in content
+    content = getattr(outcome, "_content", None)
+    if content.__class__ is bytes and outcome.status_code < 400:  # a reply of requests or httpx
+        return len(content) > _ERROR_SIZE or b"enied" not in content
     return outcome is None or isinstance(outcome, (bytes, bytearray))
 
 

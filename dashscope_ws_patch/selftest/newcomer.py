@@ -44,7 +44,9 @@ def tell(importing: bool) -> dict[str, Any]:
     states = activation.report() if told["patched"] else []
     told["applied"] = sum(state == activation.APPLIED for _, state, _ in states)
     told["failed"] = [
-        f"{seam.module}.{seam.attribute}" for seam, state, _ in states if state == activation.FAILED
+        f"{seam.module}.{seam.attributes}"
+        for seam, state, _ in states
+        if state == activation.FAILED
     ]
     return told
 
