@@ -356,6 +356,20 @@ def _put(request: Any) -> Sent:
 
 
 @method
+def received(function: Any) -> Any:
+    """``_handle_http_response`` of 1.0 to 1.3, which reads what aiohttp has received."""
+    if not inspect.iscoroutinefunction(function):  # from 1.4 on it is given what requests has
+        return function
+
+    async def handle(response: Any) -> Any:
+        sent = response.request_info
+        named = workspace_in_headers(sent.headers)
+        return watched(await function(response), (str(sent.url), named, None, None))
+
+    return handle
+
+
+@method
 def list_tasks(function: Any) -> Any:
     """``BaseAsyncAioApi.list`` (1.24.3 on), which sends by itself, from ``workspace`` and a URL.
 

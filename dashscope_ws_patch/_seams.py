@@ -81,6 +81,7 @@ SEAMS = (
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
     Seam(_BASE, "requests", adapt.library, "1.0.0", covers="requests"),
     Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0", covers="aiohttp"),
+    Seam("dashscope.common.utils", "_handle_http_response", adapt.received, "1.0.0", "1.4.0"),
     Seam(_BASE, "BaseAsyncAioApi.list", adapt.list_tasks, "1.24.3", covers="BaseAsyncAioApi.list"),
     # public keys,
     Seam(_ENTITIES + "encryption", "requests", adapt.library, "1.23.7", covers="requests"),

@@ -25,7 +25,7 @@ from _sdk import (
 
 from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has
 
 
 @pytest.fixture(params=OBJECTS)
@@ -240,8 +240,9 @@ def test_rule_1_module_level_url_given_for_the_call(loopback: Loopback) -> None:
 
     with pointed(POINTED_HOST), use_workspace(AMBIENT):
         _find(GENERATION).call("m", "hi", base_address=dashscope.base_http_api_url)
-        _find("dashscope.files:Files").list(base_address=dashscope.base_http_api_url)
-    assert reached(loopback.drain()) == [(POINTED_HOST, "")] * 2
+        if _has("dashscope.files:Files.list"):
+            _find("dashscope.files:Files").list(base_address=dashscope.base_http_api_url)
+    assert set(reached(loopback.drain())) == {(POINTED_HOST, "")}
 
 
 # What the SDK reads from the environment when it is imported
