@@ -363,8 +363,9 @@ def received(function: Any) -> Any:
 
     async def handle(response: Any) -> Any:
         sent = response.request_info
-        named = workspace_in_headers(sent.headers)
-        return watched(await function(response), (str(sent.url), named, None, None))
+        sent_for, (workspace, source) = workspace_in_headers(sent.headers), ambient()
+        source = source if sent_for == workspace else "named"
+        return watched(await function(response), (str(sent.url), sent_for, source, None))
 
     return handle
 
