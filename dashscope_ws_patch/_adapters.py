@@ -58,12 +58,14 @@ def method(make: _Make) -> Adapter:
         functools.update_wrapper(replacement, original)
         # A disguise costs as much as all the rest of a call: only where it tells something.
         flags = original.__code__.co_flags ^ replacement.__code__.co_flags
-        disguised = flags & _LAZY or original.__name__ == "__init__"
+        # Up to CPython 3.10 typing.get_type_hints reads defaults by the code.
+        disguised = flags & _LAZY or original.__name__ == "__init__" or _OLD_TYPING
         return _Disguised(original, replacement) if disguised else replacement
 
     return adapter
 
 
+_OLD_TYPING = sys.version_info < (3, 11)
 _LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
