@@ -47,9 +47,11 @@ def python(minor: int) -> str | None:
 def build_wheel(folder: Path) -> Path:
     """Build the package's wheel into ``folder``, from a copy: a build leaves files behind."""
     source = folder / "source"
-    shutil.copytree(
-        ROOT, source, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__", "build", "*.egg*")
-    )
+    package = "dashscope_ws_patch"
+    # A virtual environment, or the temporary folder itself, may lie in the checkout.
+    shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
     return wheel
