@@ -12,7 +12,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable
 
@@ -29,19 +29,19 @@ def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
     drives it, as PEP 342, 492 and 525 say; anything else is returned as it is. A variable that it
     sets is as it has set it at its next step.
     """
-    return _carried(result, _holding(holding))
+    return _carried(result, holding)
 
 
-def _carried(result: Any, held: Held) -> Any:
+def _carried(result: Any, holding: Holding) -> Any:
     kind = type(result)
     if kind is types.CoroutineType:
-        wrapped: Any = _coroutine(_Owned(result, held))
+        wrapped: Any = _coroutine(_Owned(result, holding))
     elif kind is types.GeneratorType:
         flags = result.gi_code.co_flags
         steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
-        wrapped = steps(result, held)
+        wrapped = steps(result, _holding(holding))
     elif kind is types.AsyncGeneratorType:
-        wrapped = _async_generator(result, held)
+        wrapped = _async_generator(result, _holding(holding))
     else:
         return result
     wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
@@ -72,11 +72,12 @@ def _nothing(variable: ContextVar[Any]) -> Any:
     return Context().run(variable.get)
 
 
-Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
+Holding = Iterable[Sequence[Any]]  # of: the variable, its value in the work
+Held = list[list[Any]]  # and its value around the work
 
 
-def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> Held:
-    return [[variable, value, None] for variable, value in holding]
+def _holding(holding: Holding) -> Held:
+    return [[each[0], each[1], None] for each in holding]
 
 
 #: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
@@ -161,16 +162,16 @@ class _Owned:
     """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
     warning of its own."""
 
-    __slots__ = ("held", "inner")
+    __slots__ = ("holding", "inner")
 
-    def __init__(self, inner: Any, held: Held) -> None:
+    def __init__(self, inner: Any, holding: Holding) -> None:
         self.inner = inner
-        self.held = held
+        self.holding = holding
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        for variable, value, _ in self.held:
-            if variable.get() is not value:
-                return _steps(self.inner, self.held)
+        for each in self.holding:
+            if each[0].get() is not each[1]:
+                return _steps(self.inner, _holding(self.holding))
         return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
 
     def __del__(self) -> None:

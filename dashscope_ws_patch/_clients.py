@@ -82,11 +82,10 @@ def _settle(client: Any, told: Call) -> _Client:
     transport = client._transport
     if transport._owns_client:
         _pools.keep(transport._client, True)
+    told = NO_CALL if told == NO_CALL else told
     kept = _Client(told, client._config, bool(_pools.of(transport._client)))
     _clients.keep(client, kept)
     _clients.keep(transport, kept)
-    # For what is sent on its behalf by other means than its transport.
-    objects.keep(client, NO_CALL if told == NO_CALL else told)
     return kept
 
 
@@ -114,18 +113,6 @@ def _found_by_sdk(name: str, *variables: str) -> Any:
     for variable in variables:
         found = found or os.environ.get(variable)
     return found or module._load_config_file(module.default_config_path()).get(name)
-
-
-def known(original: Any) -> Any:
-    """The property ``Client.transport``: what sends learns what its client was told."""
-
-    @functools.wraps(original.fget)
-    def transport(self: Any) -> Any:
-        if _clients.of(self) is None:
-            _client_of(self)
-        return original.fget(self)
-
-    return property(transport, original.fset, original.fdel, original.__doc__)
 
 
 @method
@@ -185,7 +172,11 @@ def held(function: Any) -> Any:
         if args:
             own = objects.of(args[0])
             if own is None and outer is NO_CALL:
-                own = objects.of(getattr(args[0], "_client", None))
+                client = getattr(args[0], "_client", None)
+                kept = _clients.of(client)
+                if kept is None and hasattr(client, "_config"):
+                    kept = _client_of(client)
+                own = kept and kept.call
             told = own or outer
         if told is outer:
             return later(function(*args, **kwargs), told)
@@ -228,6 +219,13 @@ def _decided(kept: _Client, url: str, found: str | None, default: bool) -> Decis
     return decide(url, found, region, configured, told)
 
 
+class _Base(str):
+    """A base URL that knows whose it is, so that a call which uploads nothing decides nothing."""
+
+    __slots__ = ("client",)
+    client: Any
+
+
 @method
 def effective(function: Any) -> Any:
     """``_effective`` of uploads: key, workspace and base URL for their certificate."""
@@ -235,12 +233,26 @@ def effective(function: Any) -> Any:
     def _effective(client: Any, api_key: Any, workspace: Any) -> Any:
         key, space, url = function(client, api_key, workspace)
         if not workspace:
-            decision = _decided(_client_of(client), url, space, default=True)
-            if decision is not None:
-                url, space, _ = decision
+            url = _Base(url)
+            url.client = client
         return key, space, url
 
     return _effective
+
+
+@method
+def upload(function: Any) -> Any:
+    """``check_and_upload_local``, which asks for a certificate under what ``_effective`` says."""
+
+    def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
+        base = kwargs.get("base_address")
+        if type(base) is _Base:
+            decision = _decided(_client_of(base.client), base, kwargs["workspace"], default=True)
+            if decision is not None:
+                kwargs["base_address"], kwargs["workspace"], _ = decision
+        return function(*args, **kwargs)
+
+    return check_and_upload_local
 
 
 # 2.x: HTTP
@@ -280,23 +292,27 @@ def transport(function: Any) -> Any:
 
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, Sent]:
     """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
-    headers, base, pool = kwargs.get("headers"), kwargs.get("base_url"), transport._client
-    named = kwargs.get("workspace") or (headers and workspace_in_headers(headers))
-    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
-    own = kept.config.base_url if kept.own_pool else None
-    url = base or own or str(getattr(pool, "base_url", ""))
+    given = kwargs.get
+    headers, base, body = given("headers"), given("base_url"), given("json")
+    named = given("workspace") or (headers and workspace_in_headers(headers))
+    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(transport._client), False)
+    told, config, own_pool = kept
     # What the pool sends of itself; what one of the calling code's own does is named by it.
-    header = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
-    if not own:
+    if own_pool:
+        url, header = base or config.base_url, config.workspace
+    else:
+        pool = transport._client
+        url = base or str(getattr(pool, "base_url", ""))
+        header = workspace_in_headers(getattr(pool, "headers", None))
         named = named or header
     if named or "://" in path:
-        return transport, (url, named or None, "named", kwargs.get("json"))
+        return transport, (url, named or None, "named", body)
     # What was told, and is in the header of no pool of the SDK's, is not sent natively.
-    found = None if kept.call.workspace and not (base or own) else kept.config.workspace
-    decision = _decided(kept, url, found, default=bool(base or own))
+    default = own_pool or bool(base)
+    found = None if told.workspace and not default else config.workspace
+    decision = _decided(kept, url, found, default)
     if decision is None:
-        whose = "named" if kept.call.workspace else "client"
-        return transport, (url, header, whose, kwargs.get("json"))
+        return transport, (url, header, "named" if told.workspace else "client", body)
     target, workspace, source = decision
     if target != url:
         kwargs["base_url"] = target
@@ -306,7 +322,7 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
         kwargs["workspace"] = workspace
     elif workspace is None and header:
         transport = _Unnamed(transport)
-    return transport, (target, workspace, source, kwargs.get("json"))
+    return transport, (target, workspace, source, body)
 
 
 class _Unknown:

@@ -70,7 +70,7 @@ def decide(
     """
     if not _workspace.in_force:
         return None
-    label = workspace_in_host(url)
+    label = _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
     call = call or _call_here()
     if call.workspace:  # rules 1 and 2
         if call.workspace == (label if call.by_url else found):
@@ -87,11 +87,7 @@ def decide(
         elif whose:  # rule 5
             return None
         else:  # rules 6 and 7
-            _workspace.require_scope()
-            workspace = _workspace.settled(found) if found else None
-            source = "client"
-            if workspace is None:
-                workspace, source = _workspace.environment()
+            workspace, source = _workspace.outside_scopes(found)
     if workspace is None:
         if found is None:
             return None
@@ -126,7 +122,7 @@ def workspace_in_host(url: object) -> str | None:
     if url is None:
         return None
     url = url if isinstance(url, str) else str(url)
-    return _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
+    return _label(url) if DOMAIN in url.lower() else None
 
 
 @functools.lru_cache(1024)
@@ -218,6 +214,9 @@ def workspace_in_headers(headers: Any) -> str | None:
                     if named:
                         return named
         return None
+    kept = getattr(headers, "_store", None)  # of requests, whose get() raises within
+    if isinstance(kept, dict) and _HEADER not in kept:
+        return None
     if isinstance(headers, Mapping):
         if type(headers).__name__ in _WITHOUT_CASE:
             value = headers.get(HEADER)
@@ -242,6 +241,8 @@ _LENGTH = len(HEADER)
 
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
+    if _LENGTH not in map(len, headers):
+        return dict(headers)
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 
 

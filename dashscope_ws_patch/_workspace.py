@@ -274,10 +274,22 @@ def environment() -> Found:
     return found
 
 
-def require_scope() -> None:
-    """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
-    if os.environ is _environ and _encoded.get(_REQUIRE) is None:
-        return  # all that most requests pay
+def outside_scopes(found: str | None) -> Found:
+    """The workspace of a request in no scope, and where it is from: "client" for what a client has
+    ``found`` in the SDK's own sources, else a variable.
+
+    Raises WorkspaceError where DASHSCOPE_WS_PATCH_REQUIRE_SCOPE forbids such requests.
+    """
+    if os.environ is not _environ or _encoded.get(_REQUIRE) is not None:
+        _require_scope()
+    if found:
+        workspace = settled(found)
+        if workspace is not None:
+            return workspace, "client"
+    return environment()
+
+
+def _require_scope() -> None:
     if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
         raise WorkspaceError(
             f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "

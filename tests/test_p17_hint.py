@@ -399,9 +399,7 @@ def test_names_the_scope_that_was_left_before_the_stream_was_read(hints: Hints) 
 
 
 @pytest.mark.parametrize("variable", ["DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"])
-def test_names_the_variable(
-    variable: str, hints: Hints, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_the_variable(variable: str, hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "ws_a")
     with serving(Refusing()):
         generate()
