@@ -46,7 +46,14 @@ SEAMS = (
         "1.20.14",
         covers="HttpRequest",
     ),
-    Seam(_ENTITIES + "sync_http_request", "HttpRequest.call", adapt.send, "1.0.4", "1.4.0"),
+    Seam(
+        _ENTITIES + "sync_http_request",
+        "HttpRequest.call",
+        adapt.send,
+        "1.0.4",
+        "1.4.0",
+        covers="HttpRequest",
+    ),
     Seam(
         _ENTITIES + "aiohttp_request",
         "AioHttpRequest.call",
