@@ -1,77 +1,159 @@
-"""Is every seam needed? Takes each out in turn and runs the tests of the promises.
+"""Is every seam needed? Takes each out in turn and sees that a test of the promises goes red.
 
     python tests/without_each_seam.py [WORD...]
 
 tries the rows that are applied in the installed SDK, or those of them whose place has one of the
 words in it, and prints what noticed the absence of each. What is listed last is either not tested
-or not needed. The whole table takes an hour or two: a row that nothing notices costs a run of all
-the tests.
+or not needed. First all the tests run once, to see which module of the SDK each of them passes
+through; a row is then tried with the tests of its module alone, one of each kind before the rest.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).parent
-# In the order in which they are likely to notice.
-FILES = ("test_p02_*", "test_p01_*", "test_p0[3-7]*", "test_precedence.py", "test_p17_hint.py")
+#: Those whose calls are made in their own process: in others the table is whole.
+FILES = (
+    "test_p0[1-8]*",
+    "test_p09_older_clients.py",
+    "test_p1[0124]*",
+    "test_p15_switch.py",
+    "test_p17_hint.py",
+    "test_p19*",
+    "test_precedence.py",
+    "test_workspace.py",
+)
+ELSEWHERE = ("test_p05_one_voice_regional.py", "test_p05_one_voice_command_line.py")
 
-CHILD = """
-import os, sys
-import dashscope_ws_patch._seams as table
-place, *files = sys.argv[1:]
-table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != place)
-del os.environ["DASHSCOPE_WS_PATCH"]
-import dashscope_ws_patch, pytest
-dashscope_ws_patch.patch()
-sys.exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", *files]))
-"""
+#: The modules of the SDK that each test passes through, by its id.
+Passed = dict[str, list[str]]
 
 
-def noticed(place: str) -> str:
-    """The first test that fails without the row of ``place``; "" if none does."""
+class Tracing:
+    """A plugin that keeps which modules of the SDK the code that a test runs is in."""
+
+    def __init__(self) -> None:
+        self.passed: Passed = {}
+
+    def pytest_runtest_protocol(self, item: Any) -> None:
+        self._seen: set[str] = set()
+        for module in (sys, threading):
+            module.setprofile(self._look)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        for module in (sys, threading):
+            module.setprofile(None)
+        self.passed[nodeid] = sorted(name for name in self._seen if name.startswith("dashscope."))
+
+    def _look(self, frame: Any, event: str, arg: object) -> None:
+        if event == "call":
+            self._seen.add(frame.f_globals.get("__name__") or "")
+
+
+class Choosing:
+    """A plugin that runs the tests that pass through a module, one of each function first."""
+
+    def __init__(self, passed: Passed, module: str) -> None:
+        package, star, _ = module.rpartition(".*")
+        self._chosen = {
+            test
+            for test, modules in passed.items()
+            if any(m.rpartition(".")[0] == package if star else m == module for m in modules)
+        }
+
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        chosen = [item for item in items if item.nodeid in self._chosen]
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(chosen)}
+        rest = [item for item in chosen if item not in first.values()]
+        items[:] = [*reversed(first.values()), *rest]
+
+
+def child(place: str) -> int:
+    """Run the tests without the row of ``place``, or all of them to see what they pass through."""
+    import pytest
+
+    import dashscope_ws_patch._seams as table
+
+    table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != place)
+    del os.environ["DASHSCOPE_WS_PATCH"]
+    import dashscope_ws_patch
+
+    dashscope_ws_patch.patch()
     files = [str(file) for pattern in FILES for file in sorted(TESTS.glob(pattern))]
+    files = [file for file in files if not file.endswith(ELSEWHERE)]
+    arguments = ["-n", "0", "-q", "-p", "no:cacheprovider", *files]
+    passed = Path(os.environ["PASSED"])
+    if place:
+        chosen = Choosing(json.loads(passed.read_text()), place.partition(":")[0])
+        return pytest.main(["-x", *arguments], plugins=[chosen])
+    tracing = Tracing()
+    status = pytest.main(arguments, plugins=[tracing])
+    passed.write_text(json.dumps(tracing.passed))
+    return status
+
+
+def run(place: str, passed: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, place, *files],
-        env={**os.environ, "DASHSCOPE_WS_PATCH": "0"},
+        [sys.executable, __file__, "--without", place],
+        env={**os.environ, "DASHSCOPE_WS_PATCH": "0", "PASSED": passed},
         cwd=TESTS.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    return done.returncode, done.stdout
+
+
+def noticed(place: str, passed: str) -> str:
+    """The first test that fails without the row of ``place``; "" if none does."""
+    status, output = run(place, passed)
+    if status in (0, 5):  # 5: no test passes through its module
+        return ""
     marks = ("FAILED tests", "ERROR tests")
-    failed = [line for line in done.stdout.splitlines() if line.startswith(marks)]
-    return failed[0].split(" - ")[0] if failed else "" if done.returncode == 0 else done.stdout
+    failed = [line for line in output.splitlines() if line.startswith(marks)]
+    return failed[0].split(" - ")[0] if failed else output
 
 
-def applied() -> list[str]:
+def applied() -> Iterator[str]:
     """The places at which the installed SDK is patched."""
     from dashscope_ws_patch.selftest.doctor import _seams
 
-    return list(
-        dict.fromkeys(
-            f"{row['module']}:{row['attribute']}" for row in _seams() if row["state"] == "applied"
-        )
-    )
+    for row in _seams():
+        if row["state"] == "applied":
+            yield f"{row['module']}:{row['attribute']}"
 
 
 def main() -> int:
+    import tempfile
+
     words = sys.argv[1:] or [""]
-    places = [place for place in applied() if any(word in place for word in words)]
-    unnoticed = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for place, test in zip(places, pool.map(noticed, places)):
-            print(f"{place}: {test or 'NOTHING NOTICES'}", flush=True)
-            if not test:
-                unnoticed.append(place)
+    places = [p for p in dict.fromkeys(applied()) if any(word in p for word in words)]
+    with tempfile.TemporaryDirectory() as folder:
+        passed = os.path.join(folder, "passed.json")
+        status, output = run("", passed)
+        if status:
+            print(output, "with the whole table a test fails")
+            return 2
+        unnoticed = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(lambda place: noticed(place, passed), places)
+            for place, test in zip(places, found):
+                print(f"{place}: {test or 'NOTHING NOTICES'}", flush=True)
+                if not test:
+                    unnoticed.append(place)
     print(f"{len(places)} rows, {len(unnoticed)} that nothing notices", *unnoticed, sep="\n  ")
     return 1 if unnoticed else 0
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(TESTS.parent))
-    sys.exit(main())
+    sys.exit(child(sys.argv[2]) if sys.argv[1:2] == ["--without"] else main())
