@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
@@ -112,13 +111,13 @@ def columns(line: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def wrong() -> Iterator[Prospect]:
+def wrong() -> Prospect:
     """Where as much as can be is wrong."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", SITEDIR)
         patch.setenv("DASHSCOPE_WORKSPACE", "ws-a")
         patch.setenv("DASHSCOPE_HTTP_BASE_URL", "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1")
-        yield prospect()
+        return prospect()
 
 
 @pytest.mark.parametrize("groups", [1, 3, 10])
