@@ -21,6 +21,7 @@ import requests
 from _environments import clean
 from _libraries import FOREIGN, URL, seen, trust
 from _record import environment
+from _sdk import GENERATION, OBJECTS, need
 from hosts import ca_file
 
 import dashscope_ws_patch
@@ -34,6 +35,7 @@ from dashscope_ws_patch import (
 )
 from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.surfaces import _find
 
 # What is the service
 
@@ -321,6 +323,23 @@ def test_p15_results_fetched_by_the_same_session(with_clients: Loopback) -> None
     with use_workspace("ws_a"):
         asyncio.run(main())
     assert seen(with_clients) == [["ws_a"], ["ws_a"], []]
+
+
+@pytest.mark.parametrize("name", [*OBJECTS, "Generation over a websocket"])
+def test_p15_the_sdk_connects_in_its_threads_as_its_caller_says(
+    name: str, with_clients: Loopback
+) -> None:
+    """A library that is asked in a new thread would find the environment where a scope holds."""
+    needs, *how = OBJECTS.get(name, (GENERATION,))
+    need(needs)
+    with environment(DASHSCOPE_WORKSPACE="ws_env"), use_workspace(None):
+        if how:
+            make, send = how
+            send(make())
+        else:
+            _find(GENERATION).call("qwen-turbo", "hi", api_protocol="websocket")
+    found = [request.workspaces for request in with_clients.drain() if not request.foreign]
+    assert found and not any(found)
 
 
 def test_p8_tenants_share_a_client(with_clients: Loopback) -> None:
