@@ -4,25 +4,31 @@
 
 tries the rows that are applied in the installed SDK, or those of them whose place has one of the
 words in it, and prints what noticed the absence of each. What is listed last is either not tested
-or not needed. First all the tests run once, to see which module of the SDK each of them passes
-through; a row is then tried with tests of its module alone, of each function some of its cases
-(MOST=12; 0 means all). A quarter of an hour for the one, as much again for the other.
+or not needed. First all the tests run once, to see which functions of the SDK each of them passes
+through; a row is then tried with the tests of its functions alone, one of each kind before the
+rest, and with those that call the SDK in processes of their own. Ten minutes for the one, half an
+hour for the other, on two cores that have nothing else to do.
+
+It is the plugin of the pytest that it starts, too: in a copy of the checkout, whose table lacks the
+row in every process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parent
-#: Those whose calls are made in their own process: in others the table is whole.
+ROOT = Path(__file__).resolve().parents[1]
 FILES = (
     "test_p0[1-8]*",
     "test_p09_older_clients.py",
@@ -33,104 +39,115 @@ FILES = (
     "test_precedence.py",
     "test_workspace.py",
 )
+#: These, and the surfaces of the command line, are driven where nobody sees what they pass through.
 ELSEWHERE = ("test_p05_one_voice_regional.py", "test_p05_one_voice_command_line.py")
+#: Ends the table of the copy.
+WITHOUT = """
+import os
 
-#: The modules of the SDK that each test passes through, by its id.
-Passed = dict[str, list[str]]
+SEAMS = tuple(s for s in SEAMS if f"{s.module}:{s.attributes}" != os.environ.get("WITHOUT_SEAM"))
+"""
 
-
-class Tracing:
-    """A plugin that keeps which modules of the SDK the code that a test runs is in."""
-
-    def __init__(self) -> None:
-        self.passed: Passed = {}
-
-    def pytest_runtest_protocol(self, item: Any) -> None:
-        self._seen: set[str] = set()
-        for module in (sys, threading):
-            module.setprofile(self._look)
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when == "call" and report.passed:  # what fails with the whole table says nothing
-            seen = sorted(name for name in self._seen if name.startswith("dashscope."))
-            self.passed[report.nodeid] = seen
-
-    def pytest_runtest_logfinish(self) -> None:
-        for module in (sys, threading):
-            module.setprofile(None)
-
-    def _look(self, frame: Any, event: str, arg: object) -> None:
-        if event == "call":
-            self._seen.add(frame.f_globals.get("__name__") or "")
+# The plugin
 
 
-class Choosing:
-    """A plugin that runs tests that pass through a module, one of each function first."""
-
-    def __init__(self, passed: Passed, module: str) -> None:
-        package, star, _ = module.rpartition(".*")
-        cases: dict[str, list[str]] = {}
-        for test, modules in passed.items():
-            if any(m.rpartition(".")[0] == package if star else m == module for m in modules):
-                cases.setdefault(test.partition("[")[0], []).append(test)
-        most = int(os.environ.get("MOST", "12"))
-        self.chosen = {
-            test
-            for tests in cases.values()
-            for test in (tests[:: -(-len(tests) // most)] if most else tests)
-        }
-
-    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        chosen = [item for item in items if item.nodeid in self.chosen]
-        first = {item.nodeid.partition("[")[0]: item for item in reversed(chosen)}
-        rest = [item for item in chosen if item not in first.values()]
-        items[:] = [*reversed(first.values()), *rest]
+_place = os.environ.get("WITHOUT_SEAM", "")
+_passed: dict[str, set[str]] = {}
+_now: set[str] = set()
 
 
-def child(place: str) -> int:
+def _surface(item: Any) -> Any:
+    return item.callspec.params.get("surface") if hasattr(item, "callspec") else None
+
+
+def _subject(item: Any) -> str:
+    """What drives the SDK: a surface, whose tests look at the same recordings, or the test."""
+    surface = _surface(item)
+    return item.nodeid if surface is None else surface.name
+
+
+def _is_elsewhere(item: Any) -> bool:
+    surface = _surface(item)
+    return item.path.name in ELSEWHERE or (surface and surface.group == "command line")
+
+
+def _look(frame: Any, event: str, arg: object) -> None:
+    module = frame.f_globals.get("__name__") or ""
+    if event == "call" and module.startswith("dashscope."):
+        _now.add(f"{module}:{frame.f_code.co_name}")
+
+
+def pytest_runtest_protocol(item: Any) -> None:
+    global _now
+    if not _place:
+        _now = _passed.setdefault(_subject(item), set())
+        sys.setprofile(_look)
+        threading.setprofile(_look)
+
+
+def pytest_sessionfinish() -> None:
+    if not _place:
+        sys.setprofile(None)
+        threading.setprofile(None)
+        found = {subject: sorted(names) for subject, names in _passed.items()}
+        Path(os.environ["PASSED"]).write_text(json.dumps(found))
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    if not _place:
+        return
+    passed = json.loads(Path(os.environ["PASSED"]).read_text())
+    module, _, attributes = _place.partition(":")
+    package = module.removesuffix(".*")
+    # A private name is known by its class.
+    names = {
+        re.sub("^_[A-Z][A-Za-z]+(?=__)", "", path.rpartition(".")[2]) for path in attributes.split()
+    }
+
+    def concerns(function: str) -> bool:
+        owner, _, name = function.partition(":")
+        here = owner.rpartition(".")[0] == package if package != module else owner == module
+        # What is no method may be a library, by whatever function it is used.
+        return here and ("." not in attributes or "*" in names or name in names)
+
+    chosen = [item for item in items if any(map(concerns, passed.get(_subject(item), ())))]
+    first = {item.nodeid.partition("[")[0]: item for item in reversed(chosen)}
+    last = filter(_is_elsewhere, items)
+    items[:] = dict.fromkeys([*reversed(first.values()), *chosen, *last])
+
+
+# The program
+
+
+def run(copy: Path, place: str = "") -> subprocess.CompletedProcess[str]:
     """Run the tests without the row of ``place``, or all of them to see what they pass through."""
-    import pytest
-
-    import dashscope_ws_patch._seams as table
-
-    table.SEAMS = tuple(s for s in table.SEAMS if f"{s.module}:{s.attributes}" != place)
-    del os.environ["DASHSCOPE_WS_PATCH"]
-    import dashscope_ws_patch
-
-    dashscope_ws_patch.patch()
-    arguments = ["-n", "0", "-q", "-p", "no:cacheprovider"]
-    passed = Path(os.environ["PASSED"])
-    if place:
-        choosing = Choosing(json.loads(passed.read_text()), place.partition(":")[0])
-        files = sorted({test.partition("::")[0] for test in choosing.chosen})
-        return pytest.main([*arguments, "-x", *files], plugins=[choosing]) if files else 0
-    files = [str(file) for pattern in FILES for file in sorted(TESTS.glob(pattern))]
-    tracing = Tracing()
-    pytest.main([*arguments, *(f for f in files if not f.endswith(ELSEWHERE))], plugins=[tracing])
-    passed.write_text(json.dumps(tracing.passed))
-    return 0
-
-
-def run(place: str, passed: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, __file__, "--without", place],
-        env={**os.environ, "DASHSCOPE_WS_PATCH": "0", "PASSED": passed},
-        cwd=TESTS.parent,
+    tests = copy / "tests"
+    files = [str(file) for pattern in FILES for file in sorted(tests.glob(pattern))]
+    plugins = ["-p", "no:cacheprovider", "-p", "without_each_seam"]
+    more = ["-x"] if place else []
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", *plugins, *more, *files],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (copy, tests))),
+            "WITHOUT_SEAM": place,
+            "PASSED": str(copy / "passed.json"),
+            "ONE_VOICE_CELLS": "100",
+            "ONE_VOICE_SEED": "1",
+        },
+        cwd=copy,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    return done.returncode, done.stdout
 
 
-def noticed(place: str, passed: str) -> str:
+def noticed(copy: Path, place: str) -> str:
     """The first test that fails without the row of ``place``; "" if none does."""
-    status, output = run(place, passed)
-    if status == 0:
-        return ""
+    done = run(copy, place)
     marks = ("FAILED tests", "ERROR tests")
-    failed = [line for line in output.splitlines() if line.startswith(marks)]
-    return failed[0].split(" - ")[0] if failed else output
+    failed = [line for line in done.stdout.splitlines() if line.startswith(marks)]
+    return failed[0].split(" - ")[0] if failed else "" if done.returncode == 0 else done.stdout
 
 
 def applied() -> Iterator[str]:
@@ -143,16 +160,21 @@ def applied() -> Iterator[str]:
 
 
 def main() -> int:
-    import tempfile
-
+    sys.path.insert(0, str(ROOT))
     words = sys.argv[1:] or [""]
     places = [p for p in dict.fromkeys(applied()) if any(word in p for word in words)]
     with tempfile.TemporaryDirectory() as folder:
-        passed = os.path.join(folder, "passed.json")
-        run("", passed)
+        copy = Path(folder, "copy")
+        kept = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "logs")
+        shutil.copytree(ROOT, copy, ignore=kept)
+        with open(copy / "dashscope_ws_patch" / "_seams.py", "a") as table:
+            table.write(WITHOUT)
+        if "passed" not in run(copy).stdout:
+            print("no test passes with the whole table")
+            return 2
         unnoticed = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(lambda place: noticed(place, passed), places)
+            found = pool.map(lambda place: noticed(copy, place), places)
             for place, test in zip(places, found):
                 print(f"{place}: {test or 'NOTHING NOTICES'}", flush=True)
                 if not test:
@@ -162,5 +184,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(TESTS.parent))
-    sys.exit(child(sys.argv[2]) if sys.argv[1:2] == ["--without"] else main())
+    sys.exit(main())
