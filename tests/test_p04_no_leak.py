@@ -117,8 +117,17 @@ SENDS = pytest.mark.parametrize(
         _by_hand("call"),
         _by_hand("aio_call"),
     ],
-    ids=["call", "stream", "websocket", "public key", "async call", "polling", "list"]
-    + ["AioHttpRequest.call", "AioHttpRequest.aio_call"],
+    ids=[
+        "call",
+        "stream",
+        "websocket",
+        "key",
+        "async call",
+        "polling",
+        "list",
+        "object",
+        "aio object",
+    ],
 )
 
 
