@@ -29,10 +29,10 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 #: The modules of their rows, known before ``_libraries`` is loaded.
 LIBRARIES = frozenset(
     {
-        "requests.sessions", "httpx._client", "httpx2._client", "aiohttp.client_reqrep",
-        "urllib3.connectionpool", "urllib.request", "websocket._core",
-        "websockets.asyncio.client", "websockets.trio.client", "websockets.sync.client",
-        "websockets.legacy.client",
+        "requests.sessions", "httpx._client", "httpx._models", "httpx2._client", "httpx2._models",
+        "aiohttp.client", "aiohttp.client_reqrep", "urllib3.connectionpool", "urllib.request",
+        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
+        "websockets.sync.client", "websockets.legacy.client",
     }
 )  # fmt: skip
 
