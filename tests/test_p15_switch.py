@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import subprocess
 import sys
@@ -33,7 +34,8 @@ from dashscope_ws_patch import (
     use_workspace,
 )
 from dashscope_ws_patch.cli.install import SITEDIR
-from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest import libraries
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
 
 URL = "https://dashscope.aliyuncs.com/compatible-mode/v1/models"
 FOREIGN = "https://results.oss-cn-beijing.aliyuncs.com/a.png"
@@ -326,6 +328,42 @@ def test_p11_insides_that_do_not_fit() -> None:
     strict = run(program, DASHSCOPE_WS_PATCH_STRICT="1")
     assert "SeamError" in strict.stderr
     assert SeamError.__name__ == "SeamError"
+
+
+@pytest.mark.parametrize(
+    ("value", "on", "notes"),
+    [("1", True, 0), ("", False, 0), ("off", False, 0), ("requests", False, 1)],
+)
+def test_p17_status_says_whether_the_switch_is_on(value: str, on: bool, notes: int) -> None:
+    asked = {"PYTHONPATH": SITEDIR, "DASHSCOPE_WS_PATCH_CLIENTS": value}
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "dashscope_ws_patch", "status", *options],
+            env=clean(**asked),
+            capture_output=True,
+            text=True,
+        )
+        for options in (["--json"], [])
+    ]
+    found = json.loads(told[0].stdout)
+    assert (found["clients"], len(found["notes"])) == (on, notes)
+    assert told[0].returncode == told[1].returncode == notes
+    line = "the same, by" if on else "left alone, no"
+    assert f"without the SDK: {line} DASHSCOPE_WS_PATCH_CLIENTS\n" in told[1].stdout
+
+
+def test_p17_doctor_drives_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    def driven() -> dict[str, Any]:
+        with Loopback() as plain, redirect(plain.port):
+            return {found["library"]: found for found in libraries.drive(plain, "ws_a")}
+
+    found = driven()
+    assert set(found) == {name for name in libraries.DRIVERS if find_spec(name.split(".")[0])}
+    assert all(library["covered"] and not library["reason"] for library in found.values()), found
+    monkeypatch.setattr(_libraries, "decide", lambda url: None)
+    found = driven()
+    assert not any(library["covered"] for library in found.values())
+    assert found["requests"]["on"] == [[], []] and found["requests"]["reason"]
 
 
 # In use

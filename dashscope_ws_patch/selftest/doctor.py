@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .. import _workspace
-from .._activation import switched_off
+from .._activation import CLIENTS, asked_for_libraries, switched_off
+from ..cli.status import clients_in_words
 from . import audit as _audit
 from . import prospect as prospects
 from .prospect import FAILED, UNKNOWN, Prospect, prospect
@@ -102,7 +103,9 @@ def _report(
         ):
             say(line)
     tell()
-    told = list(_results(story))
+    results = list(_results(story))
+    told = [chapter for chapter in results if "case" in chapter]
+    libraries = [library for library in results if "library" in library]
     for chapter in told:
         tell(f"{chapter['case']:<58}{chapter['answer']}")
     tell(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
@@ -139,6 +142,7 @@ def _report(
     failed = [seam for seam in seams if seam["state"] == "failed"]
     wrong = (
         any(not row.right for row in rows)
+        or any(_uncovered(libraries))
         or any(not chapter["right"] for chapter in told)
         or bool(failed or unknown)
     )
@@ -150,7 +154,7 @@ def _report(
             f"\n{carried} of {requests} requests of {len(rows)} surfaces right, {leaks} leaks, "
             f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
         )
-        for line in _details(rows, told, failed, unknown):
+        for line in _details(rows, told, libraries, failed, unknown):
             say(_cut(line))
     tell(
         f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
@@ -163,6 +167,9 @@ def _report(
     for seam in seams:
         tell(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
     tell(f"audit: {_audit.summary(egress)}")
+    tell(f"with {CLIENTS}=1, without the SDK: {_covered(libraries)}")
+    for line in _uncovered(libraries):
+        tell(f"  {line}")
     tell(f"\n{verdict}")
     if options.json:
         report = {
@@ -172,6 +179,7 @@ def _report(
             "leaks": leaks,
             "seams": seams,
             "audit": _audit.summary(egress),
+            "libraries": libraries,
             "right": status == 0,
         }
         print(json.dumps(report, ensure_ascii=False, indent=2))
@@ -203,6 +211,7 @@ def _heading(facts: dict[str, str], here: Prospect) -> Iterator[str]:
 def _details(
     rows: list[Row],
     told: list[dict[str, Any]],
+    libraries: list[dict[str, Any]],
     failed: list[dict[str, str]],
     unknown: list[_audit.Egress],
 ) -> Iterator[str]:
@@ -219,6 +228,9 @@ def _details(
         )
     answered = sum(chapter["right"] for chapter in told)
     yield f"  {'accounts':<16}{answered:>4} of {len(told):>3} answers as the service gives them"
+    if libraries:
+        yield f"  libraries: {_covered(libraries)}"
+    yield from _uncovered(libraries)
     for row in rows:
         if not row.right:
             yield f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
@@ -227,6 +239,18 @@ def _details(
     for way in unknown:
         yield f"UNKNOWN way out: {way.place} ({way.way})"
     yield "each surface and seam: --verbose"
+
+
+def _covered(libraries: list[dict[str, Any]]) -> str:
+    """The libraries beside the SDK, by which all that was sent was right, in one line."""
+    names = [library["library"] for library in libraries if library["covered"]]
+    return " ".join(names).replace("urllib.request", "urllib") or "none"
+
+
+def _uncovered(libraries: list[dict[str, Any]]) -> Iterator[str]:
+    for library in libraries:
+        if not library["covered"] and library["native"]:  # it works without us
+            yield f"WRONG {library['library']}, without the SDK: {library['reason']}"
 
 
 def _cut(line: str, columns: int = 80) -> str:
@@ -281,6 +305,7 @@ def _facts(here: Prospect) -> dict[str, str]:
         "Python": platform.python_version(),
         "the shim is": shim,
         "ambient workspace": f"{named} ({source})",
+        "without the SDK": clients_in_words(asked_for_libraries()),
     }
 
 
@@ -328,6 +353,7 @@ def tell_story() -> None:
     """Call as a RAM sub-account and as a main account, writing a line of JSON for each answer."""
     from .. import patch, unpatch, use_workspace
     from ..hint.refusals import WORKSPACE as DENIED
+    from . import libraries
     from . import surfaces as _surfaces
     from .accounts import Accounts
     from .loopback import Loopback, redirect
@@ -357,6 +383,9 @@ def tell_story() -> None:
         with use_workspace("ws_somebody_else"):
             call("sub-account's key, with somebody else's", "sk-sub-account", denied=True)
         call("main account's key, with none", "sk-main", denied=False)
+    with Loopback() as loopback, redirect(loopback.port):
+        for library in libraries.drive(loopback, WORKSPACE):
+            _write(**library)
 
 
 def drive_all() -> None:
