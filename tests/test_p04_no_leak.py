@@ -82,6 +82,39 @@ def _list(drive: Drive, **named: Any) -> None:
     _find(IMAGES).list(**named)
 
 
+def _with_session(drive: Drive, **named: Any) -> None:
+    """The calling code's own, with hooks of its own."""
+    import requests
+
+    _need_sessions()
+    seen: list[object] = []
+    with requests.Session() as session:
+        session.hooks["response"] = lambda answer, **_: seen.append(answer)  # type: ignore[assignment]
+        hooks = dict(session.hooks)
+        _find(GENERATION).call("m", "hi", session=session, **named)
+        assert len(seen) == 2 and session.hooks == hooks
+
+
+def _with_async_session(drive: Drive, **named: Any) -> None:
+    import aiohttp
+
+    _need_sessions()
+    need(AIO_GENERATION)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            await _find(AIO_GENERATION).call("m", "hi", session=session, **named)
+            assert session._request_class is aiohttp.ClientRequest
+
+    drive.run(main())
+
+
+def _need_sessions() -> None:
+    build = sys.modules["dashscope.api_entities.api_request_factory"]._build_api_request
+    if "session" not in signature(build).parameters:
+        pytest.skip("this release takes no session")
+
+
 SENDS = pytest.mark.parametrize(
     "send",
     [
@@ -92,8 +125,20 @@ SENDS = pytest.mark.parametrize(
         _async_call,
         _poll,
         _list,
+        _with_session,
+        _with_async_session,
     ],
-    ids=["call", "stream", "websocket", "public key", "async call", "polling", "list"],
+    ids=[
+        "call",
+        "stream",
+        "websocket",
+        "public key",
+        "async call",
+        "polling",
+        "list",
+        "session",
+        "async session",
+    ],
 )
 
 
