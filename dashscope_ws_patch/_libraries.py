@@ -94,25 +94,26 @@ def _with_headers(request: Any, headers: Any) -> Any:
 # What the program has read
 
 
-def _read(status: int, content: Any, request: Any) -> None:
-    """Give the hint where the service has refused in ``content``, the whole of its answer."""
+def _read(content: Any, answer: Any) -> None:
+    """Give the hint where the service has refused in ``content``, the whole of its ``answer``."""
     if content.__class__ is bytes and len(content) < 2048 and b"enied" in content and active:
         from .hint.watch import overheard
 
-        overheard(status, content, request)
+        overheard(content, answer)
 
 
-def _refused(error: Any, sent: Callable[[], tuple[Any, Any]]) -> None:
-    """Give the hint where the handshake of a websocket, with the URL and headers that ``sent``
-    tells, was answered with 403."""
+def _refused(error: Any, told: Callable[[], tuple[Any, Any]]) -> None:
+    """Give the hint where the handshake of a websocket, with the URL and headers that ``told``
+    returns, was answered with 403."""
     answer = getattr(error, "response", error)
     if 403 in (getattr(answer, "status_code", 0), getattr(answer, "status", 0)) and active:
         from .hint.watch import overheard
 
         with suppress(Exception):
-            url, headers = sent()
+            url, headers = told()
             text = getattr(answer, "body", str(error))
-            overheard(403, text, SimpleNamespace(url=url, headers=headers), handshake=True)
+            sent = SimpleNamespace(url=url, headers=headers)
+            overheard(text, SimpleNamespace(status=403, request=sent), handshake=True)
 
 
 def _seen(look: Callable[[Any, Any], None], asynchronous: bool = True) -> Callable[[Any], Any]:
@@ -142,12 +143,8 @@ def _seen(look: Callable[[Any, Any], None], asynchronous: bool = True) -> Callab
     return _adapter(make)
 
 
-def _of_httpx(response: Any, content: Any) -> None:
-    _read(response.status_code, content, response._request)
-
-
-def _of_aiohttp(response: Any, content: Any) -> None:
-    _read(response.status, content, response.request_info)
+def _of_reader(answer: Any, content: Any) -> None:
+    _read(content, answer)
 
 
 def _of_aiohttp_websocket(session: Any, error: Any) -> None:
@@ -198,7 +195,7 @@ def requests(original: Any) -> Any:
                 sent._store[_NAME] = (HEADER, _Added(workspace))
             request = _with_headers(request, sent)
         answer = original(self, request, *args, **kwargs)
-        _read(answer.status_code, getattr(answer, "_content", None), answer.request)
+        _read(getattr(answer, "_content", None), answer)
         return answer
 
     return send
@@ -280,7 +277,8 @@ def urllib3(original: Any) -> Any:
         if content and service:
             url = f"https://{self.host}{url}" if url[:1] == "/" else url
             body = args[0] if args else kwargs.get("body")
-            _read(answer.status, content, SimpleNamespace(url=url, headers=headers, body=body))
+            sent = SimpleNamespace(url=url, headers=headers, body=body)
+            _read(content, SimpleNamespace(status=answer.status, request=sent))
         return answer
 
     return urlopen
@@ -412,12 +410,12 @@ SEAMS = (
         for seam in (
             Seam(f"{name}._client", "Client._send_single_request", httpx(name), ""),
             Seam(f"{name}._client", "AsyncClient._send_single_request", httpx(name), ""),
-            Seam(f"{name}._models", "Response.read", _seen(_of_httpx, False), ""),
-            Seam(f"{name}._models", "Response.aread", _seen(_of_httpx), ""),
+            Seam(f"{name}._models", "Response.read", _seen(_of_reader, False), ""),
+            Seam(f"{name}._models", "Response.aread", _seen(_of_reader), ""),
         )
     ),
     Seam("aiohttp.client_reqrep", "ClientRequest.__init__", aiohttp, ""),
-    Seam("aiohttp.client_reqrep", "ClientResponse.read", _seen(_of_aiohttp), ""),
+    Seam("aiohttp.client_reqrep", "ClientResponse.read", _seen(_of_reader), ""),
     Seam("aiohttp.client", "ClientSession._ws_connect", _seen(_of_aiohttp_websocket), ""),
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", urllib_request, ""),

@@ -154,12 +154,14 @@ def test_p15_a_task_that_was_polled(caplog: pytest.LogCaptureFixture, service: L
     from dashscope_ws_patch import _libraries
 
     failed = {"task_status": "FAILED", "code": "Model.AccessDenied", "message": "Model access d."}
-    asked = requests.Request("GET", f"{HOST}/api/v1/tasks/1").prepare()
-    _libraries._read(200, json.dumps({"output": failed}).encode(), asked)
+    answer = requests.Response()
+    answer.status_code = 200
+    answer.request = requests.Request("GET", f"{HOST}/api/v1/tasks/1").prepare()
+    _libraries._read(json.dumps({"output": failed}).encode(), answer)
     assert "Model.AccessDenied" in hinted(caplog)
     harmless = {"output": {"text": "What does Model.AccessDenied mean? Access denied."}}
-    _libraries._read(200, json.dumps(harmless).encode(), asked)
-    _libraries._read(200, b"Model.AccessDenied, and no JSON", asked)
+    _libraries._read(json.dumps(harmless).encode(), answer)
+    _libraries._read(b"Model.AccessDenied, and no JSON", answer)
     assert not hinted(caplog)
 
 
