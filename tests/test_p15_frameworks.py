@@ -1,8 +1,8 @@
 """P15 with the packages that frameworks send with, untouched: openai, anthropic, litellm; and with
 frameworks that do: AgentScope 2, Qwen-Agent's ``oai`` mode, LightRAG.
 
-Those that are not installed are left out; the tox environments ``clients-*``, ``frameworks`` and
-``examples-agentscope2`` have them.
+Those that are not installed are left out; the tox environments ``clients-*`` and ``examples*`` have
+them.
 """
 
 from __future__ import annotations
