@@ -29,10 +29,10 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 #: The modules of their rows, known before ``_libraries`` is loaded.
 LIBRARIES = frozenset(
     {
-        "requests.sessions", "httpx._client", "httpx2._client", "aiohttp.client_reqrep",
-        "urllib3.connectionpool", "urllib.request", "websocket._core",
-        "websockets.asyncio.client", "websockets.trio.client", "websockets.sync.client",
-        "websockets.legacy.client",
+        "requests.sessions", "httpx._client", "httpx._models", "httpx2._client", "httpx2._models",
+        "aiohttp.client", "aiohttp.client_reqrep", "urllib3.connectionpool", "urllib.request",
+        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
+        "websockets.sync.client", "websockets.legacy.client",
     }
 )  # fmt: skip
 
@@ -71,7 +71,8 @@ def switched_off() -> bool:
     return os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in _OFF
 
 
-def _asked_for_libraries() -> bool:
+def asked_for_libraries() -> bool:
+    """Whether DASHSCOPE_WS_PATCH_CLIENTS is 1, on, true or yes; warns of what it may not be."""
     value = os.environ.get(CLIENTS, "").strip()
     if value.lower() in _ON:
         return True
@@ -105,7 +106,7 @@ def patch(clients: bool | None = None) -> None:
             return
         if _patched and not clients:
             unpatch()
-        _libraries = LIBRARIES if clients or (clients is None and _asked_for_libraries()) else _NONE
+        _libraries = LIBRARIES if clients or (clients is None and asked_for_libraries()) else _NONE
         if _patched:
             _patch_imported()
             return

@@ -351,6 +351,21 @@ def _aiohttp_request(plain: Any) -> Any:
     return ClientRequest
 
 
+class _Lent(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A session of the calling code's, which stays as it is, as one request of the SDK sees it."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)
+        if name == "hooks":  # requests
+            others = value.get("response") or []
+            others = [others] if callable(others) else others
+            return {**value, "response": [*others, _redirected]}
+        if name == "_request_class":  # aiohttp
+            return _aiohttp_request(value)
+        # The methods ask for these in their turn.
+        return value.__func__.__get__(self) if isinstance(value, types.MethodType) else value
+
+
 @method
 def send(function: Any) -> Any:
     """``call`` or ``aio_call`` of a request object, HTTP or websocket."""
@@ -370,7 +385,8 @@ def _put(request: Any) -> Sent:
     url, headers, kept = request.url, request.headers, request.__dict__
     named = workspace_in_headers(headers)
     # The calling code's own, 1.24 on.
-    session = kept.get("_external_session") or kept.get("_external_aio_session")
+    external = "_external_session" if kept.get("_external_session") else "_external_aio_session"
+    session = kept.get(external)
     if session is not None:
         named = named or workspace_in_headers(getattr(session, "headers", None))
     if named:
@@ -385,6 +401,8 @@ def _put(request: Any) -> Sent:
         request.headers = headers = without_workspace(headers)
     if workspace is not None:
         headers[HEADER] = Added(workspace)
+        if session is not None and _is_real(session.__class__):
+            kept[external] = _Lent(session)
     return request.url, workspace, source, request
 
 

@@ -12,21 +12,21 @@ Nothing here needs wrapt: a program that never imports the SDK does without it.
 from __future__ import annotations
 
 import functools
-import operator
 import sys
 import threading
 from contextlib import suppress
 from socket import SHUT_RDWR
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, Callable
 
 from ._carry import in_scope
-from ._decision import HEADER, current, route
+from ._decision import HEADER, current, decide, without_workspace, workspace_in_headers
 from ._hosts import in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError, scope
 
 _NAME = HEADER.lower()
+# Of these very objects httpx makes the copies of its headers: a mark of what was added.
 _RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
 
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
@@ -51,65 +51,30 @@ def _adapter(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return adapter
 
 
-# What names a workspace
+class _Added(str):
+    """The workspace in a request that was sent, and in what requests makes the next hop of a
+    redirect from: it is decided anew there."""
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)  # with the response that a program pickles
 
 
-def _names(value: Any) -> bool:
-    """Whether the value of the header names a workspace: a blank one does not."""
-    return value is not None and bool(value.strip())
-
-
-def _is_name(name: Any) -> bool:
-    return (name.decode("latin-1") if isinstance(name, bytes) else name).lower() == _NAME
-
-
-def _spellings(headers: Any) -> list[Any]:
-    # The length first: it is all that most names pay.
-    return [name for name in headers or () if len(name) == len(HEADER) and _is_name(name)]
-
-
-def _any_names(headers: Any) -> bool:
-    return any(_names(headers[name]) for name in _spellings(headers))
-
-
-def _workspace(host: Any) -> str | None:
-    """The workspace of a request to a host of the service that names none itself."""
-    return route(f"https://{host}/")[1]
+def _lacking(service: bool, *headers: Any) -> str | None:
+    """The workspace that a request lacks, if it goes to the service and none of its headers names
+    one."""
+    if active and service and not any(map(workspace_in_headers, headers)):
+        decision = decide("")
+        return None if decision is None else decision[1]
+    return None
 
 
 def _filled(headers: Any, workspace: str) -> Any:
     """A copy of a mapping of headers, or of None, with the header."""
     filled = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
-    for name in _spellings(filled):  # blank
+    for name in [name for name in filled if str(name).lower() == _NAME]:  # blank
         del filled[name]
     filled[HEADER] = workspace
     return filled
-
-
-class _Sent:
-    """The headers of a request that was sent, and copies of them, from which requests makes the
-    next hop of a redirect. Before they are sent again what the shim added is taken off."""
-
-    native: Callable[[], Any]
-
-    def copy(self) -> Any:
-        kind: Any = type(self)
-        return kind(self)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return operator.itemgetter(0), ((self.native(),),)
-
-
-@functools.cache
-def _sent(plain: Any) -> Any:
-    class Sent(_Sent, plain):  # type: ignore[misc]
-        def native(self) -> Any:
-            native = plain(self)
-            del native[HEADER]
-            return native
-
-    Sent.__name__ = plain.__name__  # which is shown
-    return Sent
 
 
 def _require(fits: bool, what: str) -> None:
@@ -121,9 +86,84 @@ def _require(fits: bool, what: str) -> None:
 def _with_headers(request: Any, headers: Any) -> Any:
     """A shallow copy; the libraries' own ways, and ``copy.copy``, lose some of what is sent."""
     copy = object.__new__(type(request))
-    copy.__dict__.update(request.__dict__)
-    copy.headers = headers
+    copy.__dict__ = known = request.__dict__.copy()
+    known["headers"] = headers
     return copy
+
+
+# What the program has read
+
+
+def _read(content: Any, answer: Any) -> None:
+    """Give the hint where the service has refused in ``content``, the whole of its ``answer``."""
+    if content.__class__ is bytes and len(content) < 2048 and b"enied" in content and active:
+        from .hint.watch import overheard
+
+        overheard(content, answer)
+
+
+def _refused(error: Any, told: Callable[[], tuple[Any, Any]]) -> None:
+    """Give the hint where the handshake of a websocket, with the URL and headers that ``told``
+    returns, was answered with 403."""
+    answer = getattr(error, "response", error)
+    if 403 in (getattr(answer, "status_code", 0), getattr(answer, "status", 0)) and active:
+        from .hint.watch import overheard
+
+        with suppress(Exception):
+            url, headers = told()
+            text = getattr(answer, "body", str(error))
+            sent = SimpleNamespace(url=url, headers=headers)
+            overheard(text, SimpleNamespace(status=403, request=sent), handshake=True)
+
+
+def _seen(look: Callable[[Any, Any], None], asynchronous: bool = True) -> Callable[[Any], Any]:
+    """An adapter of a method, of which ``look`` sees the object and the result, or the error."""
+
+    def make(original: Any) -> Any:
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                result = original(self, *args, **kwargs)
+            except Exception as error:
+                look(self, error)
+                raise
+            look(self, result)
+            return result
+
+        async def method_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                result = await original(self, *args, **kwargs)
+            except Exception as error:
+                look(self, error)
+                raise
+            look(self, result)
+            return result
+
+        return method_async if asynchronous else method
+
+    return _adapter(make)
+
+
+def _of_reader(answer: Any, content: Any) -> None:
+    _read(content, answer)
+
+
+def _of_aiohttp_websocket(session: Any, error: Any) -> None:
+    _refused(error, lambda: (error.request_info.url, error.request_info.headers))
+
+
+def _uri(connection: Any) -> Any:
+    protocol = connection.protocol
+    return getattr(protocol, "uri", None) or protocol.wsuri  # older releases
+
+
+def _of_websockets(connection: Any, error: Any) -> None:
+    uri = _uri(connection)
+    _refused(error, lambda: (f"wss://{uri.host}{uri.resource_name}", connection.request.headers))
+
+
+def _of_websockets_legacy(connection: Any, error: Any) -> None:
+    headers: Any = getattr(connection, "request_headers", None)
+    _refused(error, lambda: (f"wss://{headers.get_all('Host')[0]}{connection.path}", headers))
 
 
 # Adapters
@@ -134,62 +174,56 @@ def requests(original: Any) -> Any:
     """``Session.send`` of requests, by which each hop of a redirect is sent too."""
     plain = sys.modules["requests.structures"].CaseInsensitiveDict
     _require(getattr(plain({"A": "b"}), "_store", None) == {"a": ("A", "b")}, "requests")
-    kind = _sent(plain)
 
-    def named(headers: Any) -> bool:
-        if not isinstance(headers, plain):  # the program's own
-            return _any_names(headers)
-        found = headers._store.get(_NAME)
-        return found is not None and _names(found[1])
+    def store(headers: Any) -> Any:
+        return (headers if isinstance(headers, plain) else plain(headers))._store
+
+    def named(found: Any) -> Any:
+        return found and found[1] and found[1].strip()
 
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        headers = request.headers
-        if isinstance(headers, _Sent):
-            headers = headers.native()
-            request = _with_headers(request, headers)
-        if active and in_url(request.url):
-            if not isinstance(headers, plain):
-                headers = plain(headers)
-            if not named(headers) and not named(self.headers):
-                workspace = route(request.url)[1]
-                if workspace is not None:
-                    sent = kind.__new__(kind)
-                    sent._store = headers._store.copy()
-                    sent._store.pop(_NAME, None)  # a blank one may be spelled otherwise
-                    sent._store[_NAME] = (HEADER, workspace)
-                    request = _with_headers(request, sent)
-        return original(self, request, *args, **kwargs)
+        given, workspace = store(request.headers), None
+        found = given.get(_NAME)
+        ours = found is not None and found[1].__class__ is _Added
+        if in_url(request.url) and (ours or not named(found)):
+            workspace = _lacking(not named(store(self.headers).get(_NAME)))
+        if ours or workspace is not None:
+            sent = plain.__new__(plain)
+            sent._store = given.copy()
+            sent._store.pop(_NAME, None)  # a blank one may be spelled otherwise
+            if workspace is not None:
+                sent._store[_NAME] = (HEADER, _Added(workspace))
+            request = _with_headers(request, sent)
+        answer = original(self, request, *args, **kwargs)
+        _read(getattr(answer, "_content", None), answer)
+        return answer
 
     return send
 
 
 def _httpx_request(client: Any, request: Any) -> Any:
     """What is sent for ``request``: itself, or a copy with the header."""
-    headers = request.headers
-    if isinstance(headers, _Sent):
-        headers = headers.native()
-        request = _with_headers(request, headers)
-    if not active or not is_unnamed(host := request.url.host):
+    given = request.headers._list
+    found = [header for header in given if header[1] == _RAW_NAME]
+    ours = found and found[-1][0] is _RAW
+    workspace = None
+    if is_unnamed(request.url.host) and (ours or not _named(found)):
+        workspace = _lacking(not _named(client.headers._list))
+    if workspace is None and not ours:
         return request
-    if _raw_names(headers) or _raw_names(client.headers):
-        return request
-    workspace = _workspace(host)
-    if workspace is None:
-        return request
-    plain: Any = type(headers)
-    kind = _sent(plain)
-    sent = kind.__new__(kind)
-    sent.__dict__.update(headers.__dict__)
-    others = [header for header in headers._list if header[1] != _RAW_NAME]  # without a blank one
-    sent._list = [*others, (_RAW, _RAW_NAME, workspace.encode())]
+    sent = object.__new__(type(request.headers))
+    sent.__dict__.update(request.headers.__dict__)
+    sent._list = [header for header in given if header not in found] if found else given.copy()
+    if workspace is not None:
+        sent._list.append((_RAW, _RAW_NAME, workspace.encode()))
     return _with_headers(request, sent)
 
 
-def _raw_names(headers: Any) -> bool:
-    return bool([1 for _, name, value in headers._list if name == _RAW_NAME and value.strip()])
+def _named(headers: Any) -> bool:
+    return bool(headers) and any([h[2].strip() for h in headers if h[1] == _RAW_NAME])
 
 
-def httpx(library: str, asynchronous: bool = False) -> Callable[[Any], Any]:
+def httpx(library: str) -> Callable[[Any], Any]:
     """``_send_single_request`` of a client of httpx or httpx2: one hop, ``send`` follows redirects.
 
     ``library`` is the name of the one or the other.
@@ -199,13 +233,11 @@ def httpx(library: str, asynchronous: bool = False) -> Callable[[Any], Any]:
         headers = sys.modules[f"{library}._models"].Headers({"A": "b"})
         _require(getattr(headers, "_list", None) == [(b"A", b"a", b"b")], library)
 
+        # Asynchronous or not: what is returned is awaited by its caller.
         def _send_single_request(self: Any, request: Any) -> Any:
             return original(self, _httpx_request(self, request))
 
-        async def _send_single_request_async(self: Any, request: Any) -> Any:
-            return await original(self, _httpx_request(self, request))
-
-        return _send_single_request_async if asynchronous else _send_single_request
+        return _send_single_request
 
     return _adapter(make)
 
@@ -217,10 +249,9 @@ def aiohttp(original: Any) -> Any:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        if active and is_unnamed(self.url.raw_host) and not _names(self.headers.get(HEADER)):
-            workspace = _workspace(self.url.raw_host)
-            if workspace is not None:
-                self.headers[HEADER] = workspace
+        workspace = _lacking(is_unnamed(self.url.raw_host), self.headers)
+        if workspace is not None:
+            self.headers[HEADER] = workspace
 
     return __init__
 
@@ -230,19 +261,25 @@ def urllib3(original: Any) -> Any:
     """``HTTPConnectionPool.urlopen`` of urllib3, to which pool managers, and requests, come."""
 
     def urlopen(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
+        headers = self.headers if given is None else given
         # The pool of a proxy is given whole URLs.
-        if active and (is_unnamed(self.host) if url[:1] == "/" else in_url(url)):
-            given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
-            headers = self.headers if given is None else given
-            if not isinstance(headers, _Sent) and not _any_names(headers):
-                workspace = _workspace(self.host) if url[:1] == "/" else route(url)[1]
-                if workspace is not None:
-                    headers = _filled(headers, workspace)
-                    if args[1:]:
-                        args = (args[0], headers, *args[2:])
-                    else:
-                        kwargs["headers"] = headers
-        return original(self, method, url, *args, **kwargs)
+        service = is_unnamed(self.host) if url[:1] == "/" else in_url(url)
+        workspace = _lacking(service, headers)
+        if workspace is not None:
+            headers = _filled(headers, workspace)
+            if args[1:]:
+                args = (args[0], headers, *args[2:])
+            else:
+                kwargs["headers"] = headers
+        answer = original(self, method, url, *args, **kwargs)
+        content = getattr(answer, "_body", None)
+        if content and service:
+            url = f"https://{self.host}{url}" if url[:1] == "/" else url
+            body = args[0] if args else kwargs.get("body")
+            sent = SimpleNamespace(url=url, headers=headers, body=body)
+            _read(content, SimpleNamespace(status=answer.status, request=sent))
+        return answer
 
     return urlopen
 
@@ -253,18 +290,11 @@ def urllib_request(original: Any) -> Any:
     from the request that its caller holds."""
 
     def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
-        if (
-            active
-            and in_url(req.full_url)
-            and not _any_names(req.headers)
-            and not _any_names(req.unredirected_hdrs)
-        ):
-            workspace = route(req.full_url)[1]
-            if workspace is not None:
-                others = {k: v for k, v in req.headers.items() if not _is_name(k)}
-                unredirected = _filled(req.unredirected_hdrs, workspace)
-                req = _with_headers(req, others)
-                req.unredirected_hdrs = unredirected
+        workspace = _lacking(in_url(req.full_url), req.headers, req.unredirected_hdrs)
+        if workspace is not None:
+            unredirected = _filled(req.unredirected_hdrs, workspace)
+            req = _with_headers(req, without_workspace(req.headers))
+            req.unredirected_hdrs = unredirected
         return original(self, http_class, req, **kwargs)
 
     return do_open
@@ -277,67 +307,65 @@ def websocket_client(original: Any) -> Any:
     position = code.co_varnames[: code.co_argcount].index("hostname")
 
     def handshake(*args: Any, **options: Any) -> Any:
-        host = args[position] if len(args) > position else options["hostname"]
-        if active and is_unnamed(host):
-            given = options.get("header") or []
+        host = args[position]
+        given = options.get("header") or []
+        if is_unnamed(host):
             options["header"] = given = given if isinstance(given, dict) else list(given)
-            pairs = given.items() if isinstance(given, dict) else map(_split, given)
-            named = any(_is_name(name) and _names(value) for name, value in pairs)
-            workspace = None if named else _workspace(host)
+            workspace = _lacking(True, given)
             if workspace is not None and isinstance(given, dict):
-                options["header"] = _filled(given, workspace)
+                options["header"] = given = _filled(given, workspace)
             elif workspace is not None:
-                others = [line for line in given if not _is_name(_split(line)[0])]
-                options["header"] = [*others, f"{HEADER}: {workspace}"]
-        return original(*args, **options)
-
-    return handshake
-
-
-def _split(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(":")
-    return name.strip(), value
-
-
-def _handshake_headers(connection: Any, given: Any) -> Any:
-    headers = sys.modules["websockets.datastructures"].Headers(given or ())
-    protocol = connection.protocol
-    uri = getattr(protocol, "uri", None) or protocol.wsuri  # older releases
-    return headers if _fill_multiple(uri.host, headers) else given
-
-
-@_adapter
-def websockets(original: Any) -> Any:
-    """``ClientConnection.handshake`` of websockets in asyncio and trio: one for each hop. What is
-    raised in the protocol below it would leave a connection behind that waits for its end."""
-
-    async def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
-        return await original(self, _handshake_headers(self, additional_headers), *args, **kw)
-
-    return handshake
-
-
-@_adapter
-def websockets_sync(original: Any) -> Any:
-    """The same in threads."""
-
-    def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+                others = [line for line in given if line.partition(":")[0].lower() != _NAME]
+                options["header"] = given = [*others, f"{HEADER}: {workspace}"]
         try:
-            headers = _handshake_headers(self, additional_headers)
-        except WorkspaceError:
-            # The thread that waits for an answer is waited for, and would not see that a TLS socket
-            # is closed under it.
-            with suppress(OSError):
-                self.socket.shutdown(SHUT_RDWR)
+            return original(*args, **options)
+        except Exception as error:
+            _refused(error, lambda: (f"wss://{host}{args[position + 2]}", given))
             raise
-        return original(self, headers, *args, **kw)
 
     return handshake
+
+
+def _fill_multiple(host: str, headers: Any) -> bool:
+    """Fill the headers of one handshake, of a class of websockets; False if they stay native."""
+    workspace = _lacking(is_unnamed(host), list(headers.raw_items()))
+    if workspace is not None:
+        if HEADER in headers:  # blank
+            del headers[HEADER]
+        headers[HEADER] = workspace
+    return workspace is not None
+
+
+def websockets(asynchronous: bool = True) -> Callable[[Any], Any]:
+    """``ClientConnection.handshake`` of websockets: one for each hop. What is raised in the
+    protocol below it would leave a connection behind that waits for its end."""
+    seen = _seen(_of_websockets, asynchronous)
+
+    def make(original: Any) -> Any:
+        original = seen(original)
+
+        def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+            try:
+                headers = sys.modules["websockets.datastructures"].Headers(additional_headers or ())
+                if not _fill_multiple(_uri(self).host, headers):
+                    headers = additional_headers
+            except WorkspaceError:
+                if not asynchronous:
+                    # The thread that waits for an answer is waited for, and would not see that a
+                    # TLS socket is closed under it.
+                    with suppress(OSError):
+                        self.socket.shutdown(SHUT_RDWR)
+                raise
+            return original(self, headers, *args, **kw)
+
+        return handshake
+
+    return _adapter(make)
 
 
 @_adapter
 def websockets_legacy(original: Any) -> Any:
-    """``write_http_request`` of the legacy client of websockets."""
+    """``write_http_request`` of their legacy client."""
 
     def write_http_request(self: Any, path: Any, headers: Any) -> Any:
         # Of several, the first is what the URL says, and the others what the program does.
@@ -345,18 +373,6 @@ def websockets_legacy(original: Any) -> Any:
         return original(self, path, headers)
 
     return write_http_request
-
-
-def _fill_multiple(host: str, headers: Any) -> bool:
-    """Fill the headers of one handshake, of a class of websockets; False if they stay native."""
-    if active and is_unnamed(host) and not any(map(_names, headers.get_all(HEADER))):
-        workspace = _workspace(host)
-        if workspace is not None:
-            if HEADER in headers:  # blank
-                del headers[HEADER]
-            headers[HEADER] = workspace
-            return True
-    return False
 
 
 # The SDK's own threads
@@ -388,21 +404,30 @@ def threads(original: Any) -> Any:
 
 SEAMS = (
     Seam("requests.sessions", "Session.send", requests, ""),
-    Seam("httpx._client", "Client._send_single_request", httpx("httpx"), ""),
-    Seam("httpx._client", "AsyncClient._send_single_request", httpx("httpx", True), ""),
-    Seam("httpx2._client", "Client._send_single_request", httpx("httpx2"), ""),
-    Seam("httpx2._client", "AsyncClient._send_single_request", httpx("httpx2", True), ""),
+    *(
+        seam
+        for name in ("httpx", "httpx2")
+        for seam in (
+            Seam(f"{name}._client", "Client._send_single_request", httpx(name), ""),
+            Seam(f"{name}._client", "AsyncClient._send_single_request", httpx(name), ""),
+            Seam(f"{name}._models", "Response.read", _seen(_of_reader, False), ""),
+            Seam(f"{name}._models", "Response.aread", _seen(_of_reader), ""),
+        )
+    ),
     Seam("aiohttp.client_reqrep", "ClientRequest.__init__", aiohttp, ""),
+    Seam("aiohttp.client_reqrep", "ClientResponse.read", _seen(_of_reader), ""),
+    Seam("aiohttp.client", "ClientSession._ws_connect", _seen(_of_aiohttp_websocket), ""),
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", urllib_request, ""),
     Seam("websocket._core", "handshake", websocket_client, ""),
-    Seam("websockets.asyncio.client", "ClientConnection.handshake", websockets, ""),
-    Seam("websockets.trio.client", "ClientConnection.handshake", websockets, ""),
-    Seam("websockets.sync.client", "ClientConnection.handshake", websockets_sync, ""),
-    Seam(
-        "websockets.legacy.client",
-        "WebSocketClientProtocol.write_http_request",
-        websockets_legacy,
-        "",
+    Seam("websockets.asyncio.client", "ClientConnection.handshake", websockets(), ""),
+    Seam("websockets.trio.client", "ClientConnection.handshake", websockets(), ""),
+    Seam("websockets.sync.client", "ClientConnection.handshake", websockets(False), ""),
+    *(
+        Seam("websockets.legacy.client", f"WebSocketClientProtocol.{name}", adapter, "")
+        for name, adapter in (
+            ("write_http_request", websockets_legacy),
+            ("handshake", _seen(_of_websockets_legacy)),
+        )
     ),
 )

@@ -15,11 +15,6 @@ from . import _clients as clients
 from . import _libraries
 from ._seam import Seam
 
-#: The rows of the libraries by which programs send without the SDK: applied where they are asked
-#: for, and kept apart because they must not wait for wrapt.
-CLIENT_SEAMS = _libraries.SEAMS
-
-
 _ENTITIES = "dashscope.api_entities."
 _BASE = "dashscope.client.base_api"
 _AIGC = "dashscope.aigc."

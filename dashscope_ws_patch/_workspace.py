@@ -281,7 +281,7 @@ def outside_scopes(found: str | None) -> Found:
     Raises WorkspaceError where DASHSCOPE_WS_PATCH_REQUIRE_SCOPE forbids such requests.
     """
     if os.environ is not _environ or _encoded.get(_REQUIRE) is not None:
-        _require_scope()
+        require_scope()
     if found:
         workspace = settled(found)
         if workspace is not None:
@@ -289,7 +289,8 @@ def outside_scopes(found: str | None) -> Found:
     return environment()
 
 
-def _require_scope() -> None:
+def require_scope() -> None:
+    """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
     if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
         raise WorkspaceError(
             f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "

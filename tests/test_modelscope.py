@@ -1,7 +1,8 @@
 """The real modelscope_agent, the framework in which users meet Workspace.AccessDenied.
 
 It names no workspace anywhere: ``import dashscope_ws_patch`` alone gives each of its requests the
-ambient one. Runs in the tox environment ``modelscope``, and is skipped elsewhere.
+ambient one, and with the switch (P15) those too that three of its tools post by themselves. Runs in
+the tox environment ``modelscope``, and is skipped elsewhere.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import Any, Callable
 
 import pytest
 
-from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch import patch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive
 
 if not find_spec("modelscope_agent"):
     pytest.skip("modelscope_agent is not installed", allow_module_level=True)
+
+# What a framework is warned of, it is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 KEY = "sk-loopback"
 MESSAGES = [{"role": "user", "content": "你好"}]
@@ -96,6 +100,31 @@ def synthesis(folder: Path, drive: Drive) -> Any:
     return tool("sambert_tts_tool", "SambertTtsTool", text="你好")
 
 
+def repaint(folder: Path, drive: Drive) -> Any:
+    (folder / "photo.png").write_bytes(Path(drive.file).read_bytes())
+    named = {"input.image_path": "photo.png", "input.style_index": "1"}
+    return tool("style_repaint", "StyleRepaint", **named)
+
+
+def enhancement(folder: Path, drive: Drive) -> Any:
+    (folder / "photo.png").write_bytes(Path(drive.file).read_bytes())
+    named = {"input.image_path": "photo.png", "parameters.upscale": "2"}
+    return tool("image_enhancement", "ImageEnhancement", **named)
+
+
+def word_art(folder: Path, drive: Drive) -> Any:
+    named = {
+        "input.text.text_content": "猫",
+        "input.prompt": "水果",
+        "input.texture_style": "material",
+        "input.text.output_image_ratio": "1:1",
+    }
+    return tool("wordart_tool", "WordArtTexture", **named)
+
+
+#: The tools that post and poll by requests; the SDK is asked to upload for two of them.
+RAW = [repaint, enhancement, word_art]
+
 Use = Callable[[Path, Drive], Any]
 
 #: What the framework does through the SDK, and how many requests reach the service for it.
@@ -166,3 +195,17 @@ def test_a_stream_keeps_the_scope_in_which_it_was_asked_for(
     with use_workspace("ws_read"):
         assert "".join(answer)
     assert workspaces(loopback) == [["ws_asked"]]
+
+
+@pytest.mark.parametrize("use", RAW)
+def test_p15_the_raw_tools(use: Use, folder: Path, loopback: Loopback, drive: Drive) -> None:
+    uploads = [["ws_scope"]] * (use is not word_art)
+    with use_workspace("ws_scope"):
+        use(folder, drive)
+        assert workspaces(loopback) == [*uploads, [], []]  # the switch is off
+        patch(clients=True)
+        try:
+            use(folder, drive)
+        finally:
+            patch(clients=False)
+    assert workspaces(loopback) == [*uploads, ["ws_scope"], ["ws_scope"]]

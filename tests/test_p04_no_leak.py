@@ -104,6 +104,39 @@ def _by_hand(way: str) -> Any:
     return send
 
 
+def _with_session(drive: Drive, **named: Any) -> None:
+    """The calling code's own, with hooks of its own."""
+    import requests
+
+    _need_sessions()
+    seen: list[object] = []
+    with requests.Session() as session:
+        session.hooks["response"] = lambda answer, **_: seen.append(answer)  # type: ignore[assignment]
+        hooks = dict(session.hooks)
+        _find(GENERATION).call("m", "hi", session=session, **named)
+        assert len(seen) == 2 and session.hooks == hooks
+
+
+def _with_async_session(drive: Drive, **named: Any) -> None:
+    import aiohttp
+
+    _need_sessions()
+    need(AIO_GENERATION)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            await _find(AIO_GENERATION).call("m", "hi", session=session, **named)
+            assert session._request_class is aiohttp.ClientRequest
+
+    drive.run(main())
+
+
+def _need_sessions() -> None:
+    build = sys.modules["dashscope.api_entities.api_request_factory"]._build_api_request
+    if "session" not in inspect.signature(build).parameters:
+        pytest.skip("this release takes no session")
+
+
 SENDS = pytest.mark.parametrize(
     "send",
     [
@@ -116,17 +149,21 @@ SENDS = pytest.mark.parametrize(
         _list,
         _by_hand("call"),
         _by_hand("aio_call"),
+        _with_session,
+        _with_async_session,
     ],
     ids=[
         "call",
         "stream",
         "websocket",
-        "key",
+        "public key",
         "async call",
         "polling",
         "list",
         "object",
         "aio object",
+        "session",
+        "async session",
     ],
 )
 

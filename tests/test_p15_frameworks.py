@@ -1,6 +1,8 @@
-"""P15 with the packages that frameworks send with, untouched: openai, anthropic, litellm.
+"""P15 with the packages that frameworks send with, untouched: openai, anthropic, litellm; and with
+frameworks that do: AgentScope 2, Qwen-Agent's ``oai`` mode, LightRAG.
 
-Those that are not installed are left out; the tox environments ``clients-*`` have them.
+Those that are not installed are left out; the tox environments ``clients-*`` and ``examples*`` have
+them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from _record import environment
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
+
+# What a framework is warned of, it is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 KEY = "sk-loopback"
 HOST = "https://dashscope.aliyuncs.com"
@@ -70,6 +75,38 @@ def litellm_async() -> None:
     asyncio.run(litellm.acompletion(model="dashscope/qwen-plus", **arguments))
 
 
+def agentscope_chat() -> None:
+    pytest.importorskip("agentscope.credential")
+    from agentscope.credential import DashScopeCredential
+    from agentscope.message import TextBlock, UserMsg
+    from agentscope.model import DashScopeChatModel
+
+    async def main(stream: bool) -> None:
+        model = DashScopeChatModel(DashScopeCredential(api_key=KEY), "qwen-plus", stream=stream)
+        answer = await model([UserMsg(name="user", content=[TextBlock(text="hi")])])
+        assert [part async for part in answer] if stream else answer.content
+
+    asyncio.run(main(False))
+    asyncio.run(main(True))
+
+
+def qwen_agent_oai() -> None:
+    get_chat_model = pytest.importorskip("qwen_agent.llm").get_chat_model
+    for stream in (False, True):
+        model = get_chat_model(
+            {"model": "m", "model_type": "oai", "model_server": BASE, "api_key": KEY}
+        )
+        assert list(model.chat(messages=MESSAGES, stream=stream))
+
+
+def lightrag_openai() -> None:
+    lightrag = pytest.importorskip("lightrag.llm.openai")
+    to = {"base_url": BASE, "api_key": KEY}
+    asyncio.run(lightrag.openai_complete_if_cache("m", "hi", **to))
+    embed = lightrag.openai_embed
+    asyncio.run(getattr(embed, "func", embed)(["hi"], model="m", **to))
+
+
 CALLS = [
     openai_call,
     openai_stream,
@@ -78,6 +115,9 @@ CALLS = [
     anthropic_async_stream,
     litellm_call,
     litellm_async,
+    agentscope_chat,
+    qwen_agent_oai,
+    lightrag_openai,
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import subprocess
 import sys
@@ -34,7 +35,8 @@ from dashscope_ws_patch import (
     use_workspace,
 )
 from dashscope_ws_patch.cli.install import SITEDIR
-from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest import libraries
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
 from dashscope_ws_patch.selftest.surfaces import _find
 
 # What is the service
@@ -193,7 +195,8 @@ def test_p8_what_was_sent_in_another_scope_is_sent_again(with_clients: Loopback)
         with use_workspace("ws_b"):
             session.send(one.request, verify=ca_file())
             client.send(other.request)
-        assert "X-DashScope-WorkSpace" not in pickle.loads(pickle.dumps(one)).request.headers
+        # It can be read where the shim is not.
+        assert b"dashscope_ws_patch" not in pickle.dumps([one, other])
     assert seen(with_clients) == [["ws_a"], ["ws_a"], ["ws_b"], ["ws_b"]]
 
 
@@ -234,9 +237,9 @@ LIBRARIES = "import requests, aiohttp, urllib3, urllib.request; from httpx impor
 ALL = "['aiohttp', 'httpx', 'requests', 'urllib.request', 'urllib3']"
 
 
-def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
         env=clean(**variables),
         capture_output=True,
         text=True,
@@ -288,24 +291,114 @@ def test_p15_an_unknown_value_is_warned_about() -> None:
     assert _activation.covered() == {}
 
 
-def test_p11_insides_that_do_not_fit() -> None:
-    program = """
-    import warnings, requests.sessions
-    warnings.simplefilter("always")
-    Session = requests.sessions.Session
-    del Session.send
-    import dashscope_ws_patch as d
+DAMAGED = """
+import asyncio, functools, importlib, sys, warnings
+warnings.simplefilter("always")
+
+def hide(path):
+    # As a release that has renamed it, and works by the new name.
+    module, owner, name = path.rsplit(".", 2)
+    owner = getattr(importlib.import_module(module), owner)
+    kept = vars(owner)[name]
+    delattr(owner, name)
+    def other(self, asked):
+        if asked == name:
+            return kept.__get__(self)
+        raise AttributeError(asked)
+    owner.__getattr__ = other
+
+for path in sys.argv[1:]:
+    hide(path)
+import dashscope_ws_patch as d
+from dashscope_ws_patch import _activation
+from dashscope_ws_patch.selftest.libraries import DRIVERS
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
+for _ in range(2):
+    d.unpatch()
     d.patch(clients=True)
-    from dashscope_ws_patch import _activation
-    import httpx
-    print(_activation.covered()["requests"][0], _activation.covered()["httpx"][0])
-    """
-    done = run(program)
-    assert done.stdout == "failed applied\n", done.stderr
-    assert done.stderr.count("cannot patch requests.sessions.Session.send") == 1
-    strict = run(program, DASHSCOPE_WS_PATCH_STRICT="1")
-    assert "SeamError" in strict.stderr
+with Loopback() as service, redirect(service.port), d.use_workspace("ws_a"):
+    for name in ("requests", "urllib.request", "httpx", "aiohttp"):
+        url = service.address("dashscope.aliyuncs.com", "/api/v1/models")
+        result = DRIVERS[name](importlib.import_module(name), url)
+        if asyncio.iscoroutine(result):
+            asyncio.run(result)
+        state, reason = _activation.covered()[name]
+        print(name, state, [request.workspaces for request in service.drain()], reason, sep="|")
+"""
+HIDDEN = [
+    "urllib.request.AbstractHTTPHandler.do_open",
+    "httpx._client.Client._send_single_request",
+    "aiohttp.client_reqrep.ClientResponse.read",
+]
+
+
+def test_p11_insides_that_do_not_fit() -> None:
+    """The library works on, the others are covered, and the user is told once."""
+    for hidden in (HIDDEN, HIDDEN[1:]):
+        done = run(DAMAGED, *hidden)
+        told = {name: rest for name, *rest in (x.split("|") for x in done.stdout.splitlines())}
+        assert len(told) == 4, done.stderr
+        for path in HIDDEN:
+            module, attribute = path.rsplit(".", 2)[0], ".".join(path.rsplit(".", 2)[1:])
+            name = module if module == "urllib.request" else module.partition(".")[0]
+            state, sent, reason = told[name]
+            assert state == ("failed" if path in hidden else "applied")
+            assert (attribute in reason) == (path in hidden)
+            # Of aiohttp only what reads an answer is damaged.
+            carried = path not in hidden or name == "aiohttp"
+            assert sent == ("[['ws_a']]" if carried else "[[]]"), name
+            assert done.stderr.count(f"cannot patch {path} ") == (path in hidden)
+        strict = run(DAMAGED, *hidden, DASHSCOPE_WS_PATCH_STRICT="1")
+        assert "SeamError: cannot patch " in strict.stderr and not strict.stdout
     assert SeamError.__name__ == "SeamError"
+
+
+def test_p11_headers_that_are_kept_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the adapters of requests and httpx read to be quick is looked at before it is used."""
+    headers = import_module("requests.structures").CaseInsensitiveDict
+    monkeypatch.setattr("requests.structures.CaseInsensitiveDict", type("Other", (dict,), {}))
+    with pytest.raises(LookupError, match="requests keeps its headers in another way"):
+        _libraries.requests(requests.Session.send)
+    monkeypatch.setattr("requests.structures.CaseInsensitiveDict", headers)
+    monkeypatch.setattr("httpx._models.Headers", type("Other", (dict,), {}))
+    with pytest.raises(LookupError, match="httpx keeps its headers in another way"):
+        _libraries.httpx("httpx")(httpx.Client._send_single_request)
+
+
+@pytest.mark.parametrize(
+    ("value", "on", "notes"),
+    [("1", True, 0), ("", False, 0), ("off", False, 0), ("requests", False, 1)],
+)
+def test_p17_status_says_whether_the_switch_is_on(value: str, on: bool, notes: int) -> None:
+    asked = {"PYTHONPATH": SITEDIR, "DASHSCOPE_WS_PATCH_CLIENTS": value}
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "dashscope_ws_patch", "status", *options],
+            env=clean(**asked),
+            capture_output=True,
+            text=True,
+        )
+        for options in (["--json"], [])
+    ]
+    found = json.loads(told[0].stdout)
+    assert (found["clients"], len(found["notes"])) == (on, notes)
+    assert told[0].returncode == told[1].returncode == notes
+    line = "the same, by" if on else "left alone, no"
+    assert f"without the SDK: {line} DASHSCOPE_WS_PATCH_CLIENTS\n" in told[1].stdout
+
+
+def test_p17_doctor_drives_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    def driven() -> dict[str, Any]:
+        with Loopback() as plain, redirect(plain.port):
+            return {found["library"]: found for found in libraries.drive(plain, "ws_a")}
+
+    found = driven()
+    assert set(found) == {name for name in libraries.DRIVERS if find_spec(name.split(".")[0])}
+    assert all(library["covered"] and not library["reason"] for library in found.values()), found
+    monkeypatch.setattr(_libraries, "decide", lambda url: None)
+    found = driven()
+    assert not any(library["covered"] for library in found.values())
+    assert found["requests"]["on"] == [[], []] and found["requests"]["reason"]
 
 
 # In use

@@ -88,6 +88,7 @@ def test_p17_the_first_screen_has_the_verdict() -> None:
     )
     assert counts and int(counts[1]) >= int(counts[2]) > 0
     assert "\nevery request is right\n" in text
+    assert re.search(r"^  libraries: .*requests .*aiohttp urllib3 urllib\b", text, re.M)
     assert "applied" not in text  # seams only where one failed
     # Progress, in plain lines: nobody looks on.
     quarters = re.findall(r"^(\d+) of (\d+) surfaces driven$", progress, re.M)
@@ -214,7 +215,8 @@ def test_p17_json_has_the_keys_that_it_had(
         out, err = capsys.readouterr()
         report = json.loads(out)
         assert (report["right"], err) == (status == 0, "")
-        assert list(report) == ["facts", "story", "surfaces", "leaks", "seams", "audit", "right"]
+        keys = ["facts", "story", "surfaces", "leaks", "seams", "audit", "libraries", "right"]
+        assert list(report) == keys
         assert report["facts"]["the shim is"] == shim
         assert report["facts"]["ambient workspace"] == "llm-x1y2 (DASHSCOPE_WORKSPACE)"
         assert [row["right"] for row in report["surfaces"]] == [True]

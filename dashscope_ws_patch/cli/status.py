@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import sysconfig
+import warnings
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 
-from .. import _decision, _workspace
-from .._activation import switched_off
+from .. import _decision, _hosts, _workspace
+from .._activation import CLIENTS, asked_for_libraries, switched_off
 from .install import STARTUP, Refusal, is_current, is_ours
 from .run import SITEDIR, probe
 
@@ -39,6 +40,8 @@ class Status:
     notes: list[str] = field(default_factory=list)
     #: Whether something is wrong, be it active or not.
     wrong: bool = False
+    #: Whether DASHSCOPE_WS_PATCH_CLIENTS asks for what is sent without the SDK.
+    clients: bool = False
 
     def __str__(self) -> str:
         return "\n".join(
@@ -48,8 +51,14 @@ class Status:
                 *(f"  {note}" for note in self.notes),
                 f"workspace: {self.workspace or 'none'}"
                 + (f", from {self.source}" if self.source else ""),
+                f"without the SDK: {clients_in_words(self.clients)}",
             ]
         )
+
+
+def clients_in_words(asked_for: bool) -> str:
+    """What becomes of requests that are sent without the SDK."""
+    return f"{'the same, by' if asked_for else 'left alone, no'} {CLIENTS}"
 
 
 def status() -> Status:
@@ -62,6 +71,7 @@ def status() -> Status:
     if found.active:
         _look_at_seams(found)
     _look_for_workspace(found)
+    _look_at_switch(found)
     return found
 
 
@@ -177,3 +187,17 @@ def _look_for_workspace(found: Status) -> None:
             found.notes.append(f"{variable} wins over {found.source}, which names another")
         if variable in BASE_URLS[:2]:
             found.workspace, found.source = workspace, variable
+
+
+def _look_at_switch(found: Status) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found.clients = asked_for_libraries()
+    notes = [str(warning.message).partition(": ")[2] for warning in told]
+    if found.clients:
+        try:
+            _hosts.in_url("https://dashscope.aliyuncs.com/")
+        except _workspace.WorkspaceError as error:
+            notes.append(str(error))
+    found.notes += notes
+    found.wrong = found.wrong or bool(notes)

@@ -79,9 +79,9 @@ HANDSHAKE = Refusal(
     "HTTP 403",
     "",
     Text(
-        "The websocket handshake was refused; the SDK passes on no code, and where it speaks of an "
+        "The websocket handshake was refused; no code is passed on, and where the SDK speaks of an "
         "invalid api-key it is guessing.",
-        "WebSocket 握手被拒绝；SDK 没有给出错误码，它所说的 api-key 无效只是猜测。",
+        "WebSocket 握手被拒绝；没有给出错误码，SDK 所说的 api-key 无效只是猜测。",
     ),
     WORKSPACE.advice,
 )

@@ -133,6 +133,28 @@ def look(outcome: Any, sent: Sent) -> None:
         logging.getLogger("dashscope_ws_patch").debug("no hint", exc_info=True)
 
 
+def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
+    """Look at what a request of another library was answered, of which the program has read
+    ``content``; never raises."""
+    from .._decision import ambient, workspace_in_headers, workspace_in_host
+    from .._hosts import in_url
+
+    try:
+        status = getattr(answer, "status_code", None) or answer.status
+        request = getattr(answer, "request", None) or answer.request_info  # of aiohttp
+        url = str(request.url)
+        if in_url(url) or workspace_in_host(url):
+            sent, (workspace, source) = workspace_in_headers(request.headers), ambient()
+            outcome: Any = {"code": status, "message": content}
+            if not handshake:
+                outcome = types.SimpleNamespace(
+                    status_code=status, _content=content, request=request
+                )
+            look(outcome, (url, sent, source if sent == workspace else "named", request))
+    except Exception:  # malformed is told where it is used
+        return
+
+
 # What refuses
 
 

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .. import _workspace
-from .._activation import switched_off
+from .._activation import CLIENTS, asked_for_libraries, switched_off
+from ..cli.status import clients_in_words
 from . import audit as _audit
 from . import prospect as prospects
 from .prospect import FAILED, UNKNOWN, Prospect, prospect
@@ -104,7 +105,9 @@ def _report(
         for line in heading:
             say(line)
     tell()
-    told = list(_results(story))
+    results = list(_results(story))
+    told = [chapter for chapter in results if "case" in chapter]
+    libraries = [library for library in results if "library" in library]
     for chapter in told:
         tell(f"{chapter['case']:<58}{chapter['answer']}")
     tell(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
@@ -141,6 +144,7 @@ def _report(
     failed = [seam for seam in seams if seam["state"] == "failed"]
     wrong = (
         any(not row.right for row in rows)
+        or any(_uncovered(libraries))
         or any(not chapter["right"] for chapter in told)
         or bool(failed or unknown)
     )
@@ -153,7 +157,8 @@ def _report(
             f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
         )
         # Below stand an empty line, the counts, the verdict, an empty line and the shell's prompt.
-        for line in _details(rows, told, failed, unknown, 24 - len(heading) - 5 - len(broken)):
+        room = 24 - len(heading) - 5 - len(broken)
+        for line in _details(rows, told, libraries, failed, unknown, room):
             say(_cut(line))
     tell(
         f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
@@ -166,6 +171,9 @@ def _report(
     for seam in seams:
         tell(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
     tell(f"audit: {_audit.summary(egress)}")
+    tell(f"with {CLIENTS}=1, without the SDK: {_covered(libraries)}")
+    for line in _uncovered(libraries):
+        tell(f"  {line}")
     tell(f"\n{verdict}")
     if options.json:
         report = {
@@ -175,6 +183,7 @@ def _report(
             "leaks": leaks,
             "seams": seams,
             "audit": _audit.summary(egress),
+            "libraries": libraries,
             "right": status == 0,
         }
         print(json.dumps(report, ensure_ascii=False, indent=2))
@@ -206,12 +215,14 @@ def _heading(facts: dict[str, str], here: Prospect) -> Iterator[str]:
 def _details(
     rows: list[Row],
     told: list[dict[str, Any]],
+    libraries: list[dict[str, Any]],
     failed: list[dict[str, str]],
     unknown: list[_audit.Egress],
     room: int,
 ) -> list[str]:
     """A line for each group of surfaces, then what is wrong; ``room`` lines at most."""
     wrong = [
+        *_uncovered(libraries),
         *(
             f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
             for row in rows
@@ -239,9 +250,23 @@ def _details(
     lines.append(
         f"  {'accounts':<17}{answered:>4} of {len(told):>3} answers as the service gives them"
     )
+    if libraries:
+        lines.append(f"  libraries: {_covered(libraries)}")
     left = wrong[max(room - len(lines) - 1, 0) :]
     more = f"and {len(left)} more that are wrong; " if left else ""
     return [*lines, *wrong[: len(wrong) - len(left)], f"{more}each surface and seam: --verbose"]
+
+
+def _covered(libraries: list[dict[str, Any]]) -> str:
+    """The libraries beside the SDK, by which all that was sent was right, in one line."""
+    names = [library["library"] for library in libraries if library["covered"]]
+    return " ".join(names).replace("urllib.request", "urllib") or "none"
+
+
+def _uncovered(libraries: list[dict[str, Any]]) -> Iterator[str]:
+    for library in libraries:
+        if not library["covered"] and library["native"]:  # it works without us
+            yield f"WRONG {library['library']}, without the SDK: {library['reason']}"
 
 
 def _cut(line: str, columns: int = 80) -> str:
@@ -303,6 +328,7 @@ def _facts(here: Prospect) -> dict[str, str]:
         "Python": platform.python_version(),
         "the shim is": shim,
         "ambient workspace": f"{named} ({source})",
+        "without the SDK": clients_in_words(asked_for_libraries()),
     }
 
 
@@ -350,6 +376,7 @@ def tell_story() -> None:
     """Call as a RAM sub-account and as a main account, writing a line of JSON for each answer."""
     from .. import patch, unpatch, use_workspace
     from ..hint.refusals import WORKSPACE as DENIED
+    from . import libraries
     from . import surfaces as _surfaces
     from .accounts import Accounts
     from .loopback import Loopback, redirect
@@ -379,6 +406,9 @@ def tell_story() -> None:
         with use_workspace("ws_somebody_else"):
             call("sub-account's key, with somebody else's", "sk-sub-account", denied=True)
         call("main account's key, with none", "sk-main", denied=False)
+    with Loopback() as loopback, redirect(loopback.port):
+        for library in libraries.drive(loopback, WORKSPACE):
+            _write(**library)
 
 
 def drive_all() -> None:
