@@ -16,10 +16,33 @@ from collections.abc import Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable
 
+from . import _workspace
 from ._workspace import scope, use_workspace
 
-#: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
+#: What holds for a call; nothing of it may stay in the worker of a pool.
 VARIABLES: list[ContextVar[Any]] = [scope]
+
+
+def variable(name: str, default: Any) -> Any:
+    """A variable of what holds for a call."""
+    made: Any = ContextVar(name, default=default)
+    if getattr(sys.flags, "thread_inherit_context", False):
+        made = _Inherited(made)
+    VARIABLES.append(made)
+    return made
+
+
+class _Inherited:
+    """A variable where threads inherit the context of whoever starts them (CPython 3.14 on): a
+    worker that is born in a call would go on in it, so pools are followed from the first one on."""
+
+    def __init__(self, variable: ContextVar[Any]) -> None:
+        self.get, self._set = variable.get, variable.set
+
+    def set(self, value: Any) -> None:
+        if value is not _nothing(self) and _workspace.on_scope is not None:
+            _workspace.on_scope()
+        self._set(value)
 
 
 def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
@@ -68,7 +91,7 @@ def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 @functools.cache
-def _nothing(variable: ContextVar[Any]) -> Any:
+def _nothing(variable: Any) -> Any:
     return Context().run(variable.get)
 
 
@@ -253,14 +276,32 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     return functools.wraps(function)(kinds[_kind(function)])
 
 
-def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
+def handed_over(fn: Callable[..., Any]) -> Any:
     """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
     entered = scope.get()
     if entered is None:
         return fn
     # A partial of functions that can be imported: pickled by every engine, and known by all of them
     # for the kind of function that it is.
-    return functools.partial(kind or _kind(fn), use_workspace(entered.workspace), fn)
+    return functools.partial(_kind(fn), use_workspace(entered.workspace), fn)
+
+
+def to_worker(fn: Any) -> Any:
+    """``fn`` as a worker is to run it: in the scope that holds here, or in none, and in either case
+    it leaves the worker as it found it."""
+    entered = scope.get()
+    if entered is None:
+        return functools.partial(_as_found, fn)
+    return functools.partial(_run_in, use_workspace(entered.workspace), fn)
+
+
+def _as_found(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    found = scope.get()
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        if scope.get() is not found:  # it has set one and not reset it
+            scope.set(found)
 
 
 def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
