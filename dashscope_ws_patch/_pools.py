@@ -69,13 +69,14 @@ def unfollow() -> None:
 
 def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
     """``submit`` of an executor."""
-    from ._carry import to_worker, without
+    from ._carry import VARIABLES, as_found, to_worker, without
 
     @functools.wraps(original)
-    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if args:
-            args = (to_worker(args[0]), *args[1:])
-        return without(original, self, *args, **kwargs)
+    def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        for _, get, nothing in VARIABLES:
+            if get() is not nothing:
+                return without(original, self, to_worker(fn), *args, **kwargs)
+        return original(self, as_found, fn, *args, **kwargs)
 
     return submit
 
