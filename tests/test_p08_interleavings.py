@@ -452,7 +452,10 @@ class Interleavings(RuleBasedStateMachine):
             prompt = asked.get("prompt") or asked["messages"][-1]["content"]
             # Twice, where a connection that was kept is found to be closed.
             found.setdefault(prompt, set()).add(",".join(request.workspaces) or None)
-        assert found == {prompt: {tenant} for prompt, tenant in self.expected.items()}
+        expected = {prompt: {tenant} for prompt, tenant in self.expected.items()}
+        wrong = [prompt for prompt in {**found, **expected}]
+        wrong = [each for each in wrong if found.get(each) != expected.get(each)]
+        assert wrong == [], [(each, found.get(each), expected.get(each)) for each in wrong]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
