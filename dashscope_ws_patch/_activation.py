@@ -205,9 +205,6 @@ def _apply_rows(module: ModuleType, users: list[str]) -> None:
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
-    if _workspace.on_scope is not None and getattr(sys.flags, "thread_inherit_context", False):
-        # CPython 3.14 on: a thread that is born in a call of the SDK would go on in it.
-        _workspace.on_scope()
     name = module.__name__
     _done.add(name)
     if name in _libraries:

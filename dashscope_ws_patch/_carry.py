@@ -13,13 +13,37 @@ import inspect
 import sys
 import types
 from collections.abc import Generator, Iterable, Sequence
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, Callable
 
+from . import _workspace
 from ._workspace import scope, use_workspace
 
-#: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
-VARIABLES: list[ContextVar[Any]] = [scope]
+#: What may hold, how to ask for it, and what it is where nothing holds. None of it may stay in the
+#: worker of a pool.
+VARIABLES: list[tuple[Any, Callable[[], Any], Any]] = [(scope, scope.get, None)]
+
+
+def variable(name: str, nothing: Any) -> Any:
+    """A variable of what holds for a call."""
+    made: Any = ContextVar(name, default=nothing)
+    if getattr(sys.flags, "thread_inherit_context", False):
+        made = _Inherited(made, nothing)
+    VARIABLES.append((made, made.get, nothing))
+    return made
+
+
+class _Inherited:
+    """A variable where threads inherit the context of whoever starts them (CPython 3.14 on): a
+    worker that is born in a call would go on in it, so pools are followed from the first one on."""
+
+    def __init__(self, variable: ContextVar[Any], nothing: Any) -> None:
+        self.get, self._set, self._nothing = variable.get, variable.set, nothing
+
+    def set(self, value: Any) -> None:
+        if value is not self._nothing and _workspace.on_scope is not None:
+            _workspace.on_scope()
+        self._set(value)
 
 
 def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
@@ -60,16 +84,8 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
 
 def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
-    for variable in VARIABLES:
-        if variable.get() is not _nothing(variable):
-            held = [[each, _nothing(each), None] for each in VARIABLES]
-            return run(held, functools.partial(fn, *args, **kwargs))
-    return fn(*args, **kwargs)
-
-
-@functools.cache
-def _nothing(variable: ContextVar[Any]) -> Any:
-    return Context().run(variable.get)
+    held = [[variable, nothing, None] for variable, _, nothing in VARIABLES]
+    return run(held, functools.partial(fn, *args, **kwargs))
 
 
 Holding = Iterable[Sequence[Any]]  # of: the variable, its value in the work
@@ -254,14 +270,32 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     return functools.wraps(function)(kinds[_kind(function)])
 
 
-def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
+def handed_over(fn: Callable[..., Any]) -> Any:
     """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
     entered = scope.get()
     if entered is None:
         return fn
     # A partial of functions that can be imported: pickled by every engine, and known by all of them
     # for the kind of function that it is.
-    return functools.partial(kind or _kind(fn), use_workspace(entered.workspace), fn)
+    return functools.partial(_kind(fn), use_workspace(entered.workspace), fn)
+
+
+def to_worker(fn: Any) -> Any:
+    """``fn`` as a worker is to run it: in the scope that holds here, or in none, and in either case
+    it leaves the worker as it found it."""
+    entered = scope.get()
+    if entered is None:
+        return functools.partial(as_found, fn)
+    return functools.partial(_run_in, use_workspace(entered.workspace), fn)
+
+
+def as_found(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    found = scope.get()
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        if scope.get() is not found:  # it has set one and not reset it
+            scope.set(found)
 
 
 def _kind(function: Callable[..., Any]) -> Callable[..., Any]:

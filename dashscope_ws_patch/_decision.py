@@ -42,8 +42,7 @@ class Call(NamedTuple):
 NO_CALL = Call()
 
 #: The call under way, where it was told anything that the requests made on its behalf must know.
-current: ContextVar[Call] = ContextVar("dashscope_ws_patch.call", default=NO_CALL)
-_carry.VARIABLES.append(current)
+current: ContextVar[Call] = _carry.variable("dashscope_ws_patch.call", NO_CALL)
 
 _call_here, _scope_here = current.get, _workspace.scope.get
 
