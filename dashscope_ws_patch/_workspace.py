@@ -85,12 +85,19 @@ else:
     ScopeToken = Token
 
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
+for _finder in sys.meta_path:
+    # Of a copy of this package that was dropped from sys.modules: its names may still be in use.
+    if type(_finder).__module__ == f"{__package__}._activation":
+        scope = _finder.scope  # type: ignore[attr-defined]
 
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False
 
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
+
+#: Called where the environment is read for the first time, or has changed.
+on_environment: Callable[[], None] | None = None
 
 
 _UNSET: Any = object()
@@ -239,7 +246,7 @@ _FIRST, _SECOND, _REQUIRE = (
 Found = tuple[Optional[str], Optional[str]]
 
 # What was read last and what it meant, in one tuple: threads must never see a half-changed one.
-_last: tuple[Any, Any, Found] = (None, None, (None, None))
+_last: tuple[Any, Any, Found] = (_UNSET, _UNSET, (None, None))
 _warned = False
 
 
@@ -258,6 +265,8 @@ def environment() -> Found:
     # The very objects, for as long as nobody sets the variables again.
     if first is known_first and second is known_second:
         return meaning
+    if on_environment is not None:
+        on_environment()
     values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
     found: Found = (None, None)
     for name, value in zip(VARIABLES, values):
