@@ -56,8 +56,7 @@ _patched = False
 _follows = True
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
-#: The modules that are patched, or will be when their code has run, by name.
-_known: dict[str, Any] = {}
+_known = _workspace.modules
 #: Those that are patched, by id, whatever name they go by.
 _done: dict[int, ModuleType] = {}
 #: The modules in the order in which their code began to run.

@@ -11,6 +11,7 @@ import inspect
 import operator
 import sys
 import types
+from importlib import import_module
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
@@ -28,6 +29,7 @@ from ._decision import (
     current,
     decide,
     filled,
+    sdk,
     without_workspace,
     workspace_in_headers,
     workspace_in_host,
@@ -86,7 +88,7 @@ class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
         original = self.__wrapped__
-        found = operator.attrgetter(original.__qualname__)(sys.modules[original.__module__])
+        found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
     def __copy__(self) -> Any:
@@ -178,7 +180,7 @@ class Parameters:
             label = _label(given.get(name))
             # The SDK's own layers pass this one down.
             own = "base_compatible_api_url"
-            if label and given[name] is not getattr(sys.modules.get("dashscope"), own, None):
+            if label and given[name] is not getattr(sdk("dashscope"), own, None):
                 return Call(label, by_url=True)
         return NO_CALL
 
@@ -385,7 +387,7 @@ def list_tasks(function: Any) -> Any:
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("workspace") and len(args) <= at:
-            base = kwargs.get("base_address") or sys.modules["dashscope"].base_http_api_url
+            base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
             decision = decide(base)
             if decision is not None and decision[1] is not None:
                 kwargs["base_address"], kwargs["workspace"] = decision[:2]
@@ -424,7 +426,7 @@ def send_to_service(original: Any) -> Any:
 
 
 def _endpoints_of_rl(url: str) -> bool:
-    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
+    constants = vars(sdk("dashscope.finetune.reinforcement.common.constants"))
     return url.startswith(tuple(v for k, v in constants.items() if k.endswith("_API") and v))
 
 
@@ -599,7 +601,7 @@ def library_to(module: str, endpoint: str) -> Adapter:
     the URL that is the constant ``endpoint`` of ``module`` is routed."""
 
     def service(url: str) -> bool:
-        host: object = urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        host: object = urlsplit(getattr(sdk(module), endpoint)).hostname
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:

@@ -93,6 +93,10 @@ for _finder in sys.meta_path:
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False
 
+#: The modules that are patched, or will be when their code has run, by name. (Activation notes them
+#: here, for those who ask after them when they are dropped from sys.modules.)
+modules: dict[str, Any] = {}
+
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
 
