@@ -6,15 +6,18 @@ Each test runs in a process of its own, which prints the workspaces of the reque
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
+SITE = TESTS.parent / "dashscope_ws_patch" / "site"
 
 #: What a program does after its imports: requests of three kinds, and no seam left behind.
 CHECK = f"""
@@ -284,6 +287,32 @@ def test_p9_what_is_imported_later_is_seen_again() -> None:
     )
     done = run("import importlib.machinery, sys, dashscope_ws_patch" + program)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("by", ["import", "start-up file"])
+def test_p9_an_sdk_in_an_archive(by: str, tmp_path: Path) -> None:
+    """Up to CPython 3.9 zipimport knows only load_module()."""
+    (sdk,) = importlib.util.find_spec("dashscope").submodule_search_locations  # type: ignore[union-attr,misc]
+    with zipfile.ZipFile(tmp_path / "sdk.zip", "w") as archive:
+        for file in Path(sdk).rglob("*"):
+            if file.suffix not in (".pyc", ".so"):
+                archive.write(file, file.relative_to(Path(sdk).parent))
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "sdk.zip")!r})
+{"import dashscope_ws_patch" if by == "import" else ""}
+import dashscope, zipimport
+assert "dashscope_ws_patch" in sys.modules
+for module in (dashscope, sys.modules["dashscope.client.base_api"]):
+    assert "sdk.zip" in module.__file__, module
+    assert type(module.__loader__) is zipimport.zipimporter is type(module.__spec__.loader)
+assert "sdk.zip" in dashscope.__path__[0]
+"""
+    path = [str(TESTS.parent), *([] if by == "import" else [str(SITE)])]
+    done = run(program + CHECK, PYTHONPATH=os.pathsep.join(path), DASHSCOPE_WS_PATCH_STRICT="1")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
+    assert ast.literal_eval(line) == ([["ws_a"]] * 3, [], True)
 
 
 #: The package dropped from sys.modules, by a suite that drops all that begins with "dashscope".
