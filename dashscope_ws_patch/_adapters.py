@@ -11,6 +11,7 @@ import inspect
 import operator
 import sys
 import types
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
@@ -648,6 +649,42 @@ class _Worker(_Disguised):
 def worker(original: Any) -> Any:
     """A method that is the target of a thread in which the SDK sends."""
     return _Worker(original, original)
+
+
+_lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
+
+
+@method
+def lend(function: Any) -> Any:
+    """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""
+
+    def borrow_synthesizer(*args: Any, **kwargs: Any) -> Any:
+        _lending.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _lending.set(False)
+
+    return borrow_synthesizer
+
+
+@method
+def connected(function: Any) -> Any:
+    """``__is_connected`` of a synthesizer: for who borrows one, as it is to be for this tenant."""
+
+    def __is_connected(self: Any) -> Any:
+        return function(self) and not (_lending.get() and _is_of_another(self))
+
+    return __is_connected
+
+
+def _is_of_another(owner: Any) -> bool:
+    """Whether the websocket of an object that names no workspace was opened for another one."""
+    told, sent = _told(owner), sents.of(owner)
+    if told.workspace or (sent is None and _scope_here() is None):
+        return False
+    decision = decide(owner.url, call=told)
+    return (decision and decision[1]) != (sent and sent[1])
 
 
 def executor(original: Any) -> Any:
