@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import wrapt
 
 from . import _workspace
-from ._carry import carried, in_scope
+from ._carry import carried, in_scope, unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -51,6 +51,8 @@ _call_here, _scope_here = current.get, _workspace.scope.get
 def method(make: _Make) -> Adapter:
     """An adapter of functions and methods, class methods and static ones, from what makes the
     replacement of a function."""
+
+    unseen({"make": make}, make.__module__)
 
     def adapter(original: Any) -> Any:
         if isinstance(original, (classmethod, staticmethod)):
@@ -696,3 +698,6 @@ def executor(original: Any) -> Any:
             return super().submit(in_scope(fn, *holding), *args, **kwargs)
 
     return functools.update_wrapper(Executor, original, updated=())
+
+
+unseen(globals(), __name__)

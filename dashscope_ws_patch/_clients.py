@@ -24,6 +24,7 @@ from ._adapters import (
     objects,
     sents,
 )
+from ._carry import unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -429,7 +430,8 @@ def open_task(function: Any) -> Any:
             _workspace.warn(
                 f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
                 f"that was opened for {carried!r} and keeps it: open a connection for each "
-                "workspace"
+                "workspace",
+                stacklevel=2,
             )
         return function(self, **kwargs)
 
@@ -655,3 +657,6 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
         extra = {"User-Agent": agent, **extra}
     kwargs["extra_headers"] = extra
     return path, (target, workspace, source, kwargs.get("json"))
+
+
+unseen(globals(), __name__)

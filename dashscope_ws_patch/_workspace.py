@@ -323,11 +323,11 @@ def settled(found: str | None) -> str | None:
     return found or None
 
 
-def warn(message: str) -> None:
+def warn(message: str, stacklevel: int = 3) -> None:
     """Warn the user, also where warnings are errors: a shim must not break the program for it."""
     import warnings
 
     try:
-        warnings.warn(f"dashscope_ws_patch: {message}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"dashscope_ws_patch: {message}", RuntimeWarning, stacklevel)
     except RuntimeWarning as error:
         print(error, file=sys.stderr)

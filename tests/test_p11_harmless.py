@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import typing
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from _record import SETTINGS, record
 from _sdk import (
     AIO_GENERATION,
     ASR,
@@ -35,7 +37,7 @@ from _sdk import (
 
 from dashscope_ws_patch import _activation, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has, surfaces
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has, surfaces
 
 PATCHED = "dashscope.client.base_api"
 
@@ -578,3 +580,43 @@ def test_p11_the_sdks_finalizers_set_nothing_in_the_context_that_they_interrupt(
     dialog = object.__new__(Dialog)
     dialog.__del__()
     assert dialog.cleaned and not cleaned.get()
+
+
+def _warned(surface: Surface, loopback: Loopback) -> list[tuple[str, str, int]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)
+        record(loopback, surface, SETTINGS["environment"])
+    return [(each.category.__name__, each.filename, each.lineno) for each in caught]
+
+
+def test_p11_warnings_of_the_sdk_point_to_who_calls_it(loopback: Loopback) -> None:
+    """By their line they are filtered, shown in __main__ alone, and found by who must act."""
+    told = {f"dashscope.{name}" for name in ("assistants", "threads")}
+    warning = [
+        surface
+        for surface in surfaces()
+        if any(need.rpartition(":")[0].startswith(tuple(told)) for need in surface.needs)
+    ]
+    shimmed = [_warned(surface, loopback) for surface in warning]
+    unpatch()
+    assert shimmed == [_warned(surface, loopback) for surface in warning]
+    if _has("dashscope:Client"):
+        assert sum(map(len, shimmed)) > 10
+
+
+@pytest.mark.parametrize("how", ["import", "client"])
+def test_p11_warnings_of_the_sdk_at_import_and_in_constructors(how: str) -> None:
+    code = """
+    import dashscope_ws_patch
+    import dashscope.assistants.assistants
+    from dashscope import Threads
+    """
+    if how == "client":
+        need("dashscope:Client")
+        code = "import dashscope_ws_patch, dashscope\n\ndashscope.Client(api_key='sk', region='x')"
+    said = []
+    for value in ("0", "1"):
+        done = run(code, PYTHONWARNINGS="always", DASHSCOPE_WS_PATCH=value)
+        said.append([line for line in done.stderr.splitlines() if "Warning" in line])
+    assert said[0] == said[1]
