@@ -349,7 +349,7 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 and (path == "*" or _is_made_with_client(value))
             ]
         elif path:
-            owners = [_own(module, path)] if path in vars(module) else []
+            owners = [_sdks(_own(module, path), module, path)] if path in vars(module) else []
         found = [(owner, name) for owner in owners if name in vars(owner)]
         if name == "*":
             found = [
@@ -366,6 +366,14 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
 def _own(owner: Any, name: str) -> Any:
     """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
     return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
+
+
+def _sdks(kind: Any, module: ModuleType, path: str) -> Any:
+    """The SDK's class ``path``; another patcher may have put one there that is derived from it."""
+    for base in getattr(kind, "__mro__", ()):
+        if (base.__module__, base.__qualname__) == (module.__name__, path):
+            return base
+    return kind
 
 
 def _is_made_with_client(kind: type) -> bool:

@@ -55,8 +55,10 @@ def method(make: _Make) -> Adapter:
     unseen({"make": make}, make.__module__)
 
     def adapter(original: Any) -> Any:
-        if isinstance(original, (classmethod, staticmethod)):
-            return type(original)(adapter(original.__func__))
+        for kind in (classmethod, staticmethod):
+            if isinstance(original, kind):
+                real = issubclass(type(original), kind)
+                return kind(adapter(original.__func__ if real else _through(original, kind)))
         replacement = make(original)
         if replacement is original:
             return original
@@ -68,6 +70,18 @@ def method(make: _Make) -> Adapter:
         return _Disguised(original, replacement) if disguised else replacement
 
     return adapter
+
+
+def _through(proxy: Any, kind: type) -> Any:
+    """The function of a class method or static one that another patcher's proxy stands for."""
+
+    @functools.wraps(proxy.__func__)
+    def through(*args: Any, **kwargs: Any) -> Any:
+        if kind is classmethod:
+            return proxy.__get__(None, args[0])(*args[1:], **kwargs)
+        return proxy.__get__(None, object)(*args, **kwargs)
+
+    return through
 
 
 _OLD_TYPING = sys.version_info < (3, 11)
@@ -198,7 +212,7 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
     first, of_object = parameters.first, parameters.of_object
     # Looking for what most calls name is cheaper than asking for what hardly any does.
     seldom = parameters.names - {"workspace", "headers"}
-    lazily = lazily or bool(function.__code__.co_flags & _LAZY)
+    lazily = lazily or bool(function.__code__.co_flags & _LAZY) or not _is_own(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
@@ -225,6 +239,11 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
         return later(result, told) if lazily else result
 
     return call
+
+
+def _is_own(function: Any) -> bool:
+    """Whether a function is the SDK's own: another patcher's says nothing of what it returns."""
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "dashscope"
 
 
 def later(result: Any, call: Call) -> Any:
@@ -383,10 +402,12 @@ def list_tasks(function: Any) -> Any:
 
     Not where it leaves that to a request object, which needs no argument for it.
     """
-    if "_build_api_request" in function.__code__.co_names:
+    code = inspect.unwrap(function).__code__
+    if "_build_api_request" in code.co_names:
         return function
 
-    at = function.__code__.co_varnames.index("workspace")
+    names = code.co_varnames
+    at = names.index("workspace") if "workspace" in names else sys.maxsize  # another patcher's
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("workspace") and len(args) <= at:
@@ -452,7 +473,7 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
                 instead = _routed(value, name, self._self_service)
             else:
                 instead = functools.partial(_session, value, SESSIONS[name], self._self_service)
-            known = self._self_routed[name] = _Routed(value, instead)
+            known = self._self_routed[name] = _Routed(value, instead, self.__wrapped__, name)
         return known
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -463,12 +484,16 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
 class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
     """A function or class of a library that calls something else in its stead."""
 
-    def __init__(self, value: Any, instead: Callable[..., Any]) -> None:
+    def __init__(self, value: Any, instead: Callable[..., Any], library: Any, name: str) -> None:
         super().__init__(value)
         self._self_instead = instead
+        self._self_at = library, name
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_instead(*args, **kwargs)
+        # In the library another patcher's is that calls this one, for whoever sends by it: where
+        # the SDK does, that one is routed.
+        own = getattr(*self._self_at, None) is self.__wrapped__
+        return (self._self_instead if own else self.__wrapped__)(*args, **kwargs)
 
     def __mro_entries__(self, bases: Any) -> Any:
         return (self.__wrapped__,)
