@@ -11,13 +11,15 @@ import inspect
 import operator
 import sys
 import types
+from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 import wrapt
 
 from . import _workspace
-from ._carry import carried, in_scope
+from ._carry import carried, in_scope, unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -28,6 +30,7 @@ from ._decision import (
     current,
     decide,
     filled,
+    sdk,
     without_workspace,
     workspace_in_headers,
     workspace_in_host,
@@ -49,9 +52,14 @@ def method(make: _Make) -> Adapter:
     """An adapter of functions and methods, class methods and static ones, from what makes the
     replacement of a function."""
 
+    unseen({"make": make}, make.__module__)
+
     def adapter(original: Any, disguise: Any = None) -> Any:
-        if isinstance(original, (classmethod, staticmethod)):
-            return type(original)(adapter(original.__func__, _Disguised))
+        for kind in (classmethod, staticmethod):
+            if isinstance(original, kind):
+                real = issubclass(type(original), kind)
+                function = original.__func__ if real else _through(original, kind)
+                return kind(adapter(function, _Disguised))
         replacement = make(original)
         if replacement is original:
             return original
@@ -63,6 +71,18 @@ def method(make: _Make) -> Adapter:
         return (disguise or _DisguisedMethod)(original, replacement) if disguised else replacement
 
     return adapter
+
+
+def _through(proxy: Any, kind: type) -> Any:
+    """The function of a class method or static one that another patcher's proxy stands for."""
+
+    @functools.wraps(proxy.__func__)
+    def through(*args: Any, **kwargs: Any) -> Any:
+        if kind is classmethod:
+            return proxy.__get__(None, args[0])(*args[1:], **kwargs)
+        return proxy.__get__(None, object)(*args, **kwargs)
+
+    return through
 
 
 _OLD_TYPING = sys.version_info < (3, 11)
@@ -83,7 +103,7 @@ class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
         original = self.__wrapped__
-        found = operator.attrgetter(original.__qualname__)(sys.modules[original.__module__])
+        found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
     def __copy__(self) -> Any:
@@ -185,7 +205,7 @@ class Parameters:
             label = _label(given.get(name))
             # The SDK's own layers pass this one down.
             own = "base_compatible_api_url"
-            if label and given[name] is not getattr(sys.modules.get("dashscope"), own, None):
+            if label and given[name] is not getattr(sdk("dashscope"), own, None):
                 return Call(label, by_url=True)
         return NO_CALL
 
@@ -200,7 +220,7 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
     first, of_object = parameters.first, parameters.of_object
     # Looking for what most calls name is cheaper than asking for what hardly any does.
     seldom = parameters.names - {"workspace", "headers"}
-    lazily = lazily or bool(function.__code__.co_flags & _LAZY)
+    lazily = lazily or bool(function.__code__.co_flags & _LAZY) or not _is_own(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
@@ -227,6 +247,11 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
         return later(result, told) if lazily else result
 
     return call
+
+
+def _is_own(function: Any) -> bool:
+    """Whether a function is the SDK's own: another patcher's says nothing of what it returns."""
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "dashscope"
 
 
 def later(result: Any, call: Call) -> Any:
@@ -427,14 +452,16 @@ def list_tasks(function: Any) -> Any:
 
     Not where it leaves that to a request object, which needs no argument for it.
     """
-    if "_build_api_request" in function.__code__.co_names:
+    code = inspect.unwrap(function).__code__
+    if "_build_api_request" in code.co_names:
         return function
 
-    at = function.__code__.co_varnames.index("workspace")
+    names = code.co_varnames
+    at = names.index("workspace") if "workspace" in names else sys.maxsize  # another patcher's
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("workspace") and len(args) <= at:
-            base = kwargs.get("base_address") or sys.modules["dashscope"].base_http_api_url
+            base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
             decision = decide(base)
             if decision is not None and decision[1] is not None:
                 kwargs["base_address"], kwargs["workspace"] = decision[:2]
@@ -473,7 +500,7 @@ def send_to_service(original: Any) -> Any:
 
 
 def _endpoints_of_rl(url: str) -> bool:
-    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
+    constants = vars(sdk("dashscope.finetune.reinforcement.common.constants"))
     return url.startswith(tuple(v for k, v in constants.items() if k.endswith("_API") and v))
 
 
@@ -498,7 +525,7 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
                 instead = _sending(value, SESSIONS[name], service)
             else:
                 instead = functools.partial(_session, value, SESSIONS[name], service)
-            known = self._self_routed[name] = _Routed(value, instead)
+            known = self._self_routed[name] = _Routed(value, instead, self.__wrapped__, name)
         return known
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -515,12 +542,16 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
 class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
     """A function or class of a library that calls something else in its stead."""
 
-    def __init__(self, value: Any, instead: Callable[..., Any]) -> None:
+    def __init__(self, value: Any, instead: Callable[..., Any], library: Any, name: str) -> None:
         super().__init__(value)
         self._self_instead = instead
+        self._self_at = library, name
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_instead(*args, **kwargs)
+        # In the library another patcher's is that calls this one, for whoever sends by it: where
+        # the SDK does, that one is routed.
+        own = getattr(*self._self_at, None) is self.__wrapped__
+        return (self._self_instead if own else self.__wrapped__)(*args, **kwargs)
 
     def __mro_entries__(self, bases: Any) -> Any:
         return (self.__wrapped__,)
@@ -701,7 +732,7 @@ def library_to(module: str, endpoint: str) -> Adapter:
     the URL that is the constant ``endpoint`` of ``module`` is routed."""
 
     def service(url: str) -> bool:
-        host: object = urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        host: object = urlsplit(getattr(sdk(module), endpoint)).hostname
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:
@@ -750,6 +781,42 @@ def worker(original: Any) -> Any:
     return _Worker(original, original)
 
 
+_lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
+
+
+@method
+def lend(function: Any) -> Any:
+    """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""
+
+    def borrow_synthesizer(*args: Any, **kwargs: Any) -> Any:
+        _lending.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _lending.set(False)
+
+    return borrow_synthesizer
+
+
+@method
+def connected(function: Any) -> Any:
+    """``__is_connected`` of a synthesizer: for who borrows one, as it is to be for this tenant."""
+
+    def __is_connected(self: Any) -> Any:
+        return function(self) and not (_lending.get() and _is_of_another(self))
+
+    return __is_connected
+
+
+def _is_of_another(owner: Any) -> bool:
+    """Whether the websocket of an object that names no workspace was opened for another one."""
+    told, sent = _told(owner), sents.of(owner)
+    if told.workspace or (sent is None and _scope_here() is None):
+        return False
+    decision = decide(owner.url, call=told)
+    return (decision and decision[1]) != (sent and sent[1])
+
+
 def executor(original: Any) -> Any:
     """``ThreadPoolExecutor`` in a module that sends from its threads on behalf of a call."""
 
@@ -759,3 +826,6 @@ def executor(original: Any) -> Any:
             return super().submit(in_scope(fn, *holding), *args, **kwargs)
 
     return functools.update_wrapper(Executor, original, updated=())
+
+
+unseen(globals(), __name__)

@@ -12,12 +12,31 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from typing import Any, Callable
 
 from . import _workspace
 from ._workspace import scope, use_workspace
+
+
+def unseen(namespace: Mapping[str, Any], of: str) -> None:
+    """Let warnings count the frames of the functions that module ``of`` defines for nothing, as
+    they do those of the import system, which they know by the name of their file: what the SDK
+    warns of means whoever calls it."""
+    for value in list(namespace.values()):
+        if isinstance(value, types.FunctionType) and value.__module__ == of:
+            if " (importlib." not in value.__code__.co_filename:
+                value.__code__ = _unseen(value.__code__)
+        elif isinstance(value, type) and value.__module__ == of:
+            unseen(vars(value), of)
+
+
+def _unseen(code: types.CodeType) -> types.CodeType:
+    inner = (_unseen(each) if isinstance(each, types.CodeType) else each for each in code.co_consts)
+    file = f"{code.co_filename} (importlib._bootstrap)"
+    return code.replace(co_filename=file, co_consts=tuple(inner))
+
 
 #: What may hold, how to ask for it, and what it is where nothing holds. None of it may stay in the
 #: worker of a pool.
@@ -328,3 +347,6 @@ _iterate_in = _generator_function(_begin)
 _iterate_in.__qualname__ = _iterate_in.__name__ = "_iterate_in"
 _iterate_async_in = _async_generator_function(_begin)
 _iterate_async_in.__qualname__ = _iterate_async_in.__name__ = "_iterate_async_in"
+
+
+unseen(globals(), __name__)

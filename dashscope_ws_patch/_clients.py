@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from ._adapters import (
     objects,
     sents,
 )
+from ._carry import unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -35,6 +35,7 @@ from ._decision import (
     current,
     decide,
     require_host_label,
+    sdk,
     with_host_workspace,
     without_workspace,
     workspace_in_headers,
@@ -108,7 +109,7 @@ def _client_of(client: Any) -> _Client:
 
 
 def _found_by_sdk(name: str, *variables: str) -> Any:
-    module: Any = sys.modules[_CONFIG]
+    module = sdk(_CONFIG)
     found = module.settings.get_explicit(name)
     for variable in variables:
         found = found or os.environ.get(variable)
@@ -394,7 +395,7 @@ _regions: Memory[str] = Memory()
 def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
     """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
     found, told = kwargs.get("workspace"), _call_here()
-    url = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
+    url = kwargs.get("url") or sdk(_CONFIG).settings.websocket_base_url
     if told is NO_CALL:  # the calling code builds it, not a client
         told = _SOCKET.named((), kwargs)
     if told.workspace and not found and workspace_in_headers(kwargs.get("headers")):
@@ -445,7 +446,8 @@ def open_task(function: Any) -> Any:
             _workspace.warn(
                 f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
                 f"that was opened for {carried!r} and keeps it: open a connection for each "
-                "workspace"
+                "workspace",
+                stacklevel=2,
             )
         return function(self, **kwargs)
 
@@ -658,7 +660,7 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
         if kept.supplied and (scope is None or kept.mounted):
             # Mounted for another tenant, or in an environment that has changed: the SDK says what
             # it would have said to the constructor.
-            sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, None)
+            sdk("dashscope.agentstudio.client")._resolve_base_url(None, None)
         return path, (url, None, None, kwargs.get("json"))
     target, workspace, source = decision
     extra = {**without_workspace(extra or {}), HEADER: workspace}
@@ -671,3 +673,6 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
         extra = {"User-Agent": agent, **extra}
     kwargs["extra_headers"] = extra
     return path, (target, workspace, source, kwargs.get("json"))
+
+
+unseen(globals(), __name__)

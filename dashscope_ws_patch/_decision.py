@@ -166,12 +166,18 @@ def require_host_label(workspace: str) -> None:
 def _default_endpoint(url: str, workspace: str | None, region: str) -> str:
     """``url`` of a default endpoint, moved to where the 2.x SDK would have it for ``workspace``."""
     if workspace is None:
-        hosts = sys.modules["dashscope.v2._config"].LEGACY_GATEWAY_HOSTS
+        hosts = sdk("dashscope.v2._config").LEGACY_GATEWAY_HOSTS
         host = urlsplit(hosts[region]).netloc
     else:
         require_host_label(workspace)
         host = f"{workspace}.{region}{DOMAIN}"
     return urlsplit(url)._replace(netloc=host).geturl()
+
+
+def sdk(name: str) -> Any:
+    """A module of the SDK; where it is dropped from sys.modules and its classes go on being used,
+    the one that they know; None where neither is there."""
+    return sys.modules.get(name) or _workspace.modules.get(name)
 
 
 _BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
@@ -182,8 +188,7 @@ def _whose(label: str) -> int:
     """Who has put ``label`` into the host of a URL of the 1.x surface: the calling code, for this
     call (_CALLS); the program, in a module-level base URL (1, rule 5); or the SDK, which builds one
     from DASHSCOPE_WORKSPACE_ID at import (1.27 on; 0)."""
-    dashscope = sys.modules.get("dashscope")
-    env = sys.modules.get("dashscope.common.env")
+    dashscope, env = sdk("dashscope"), sdk("dashscope.common.env")
     whose = _CALLS
     for base in _BASES:
         pointed = getattr(dashscope, base, None)

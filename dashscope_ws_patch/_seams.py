@@ -123,6 +123,9 @@ SEAMS = (
         adapt.worker,
         "1.25.2",
     ),
+    # A pool of connections that are somebody's.
+    Seam(_TTS_V2, "SpeechSynthesizerObjectPool.borrow_synthesizer", adapt.lend, "1.25.2"),
+    Seam(_TTS_V2, "SpeechSynthesizer._SpeechSynthesizer__is_connected", adapt.connected, "1.25.2"),
     # Threads that connect, by a library that may be asked for the workspace itself.
     *(
         Seam(module, "threading", _libraries.threads, "2.0.1")
