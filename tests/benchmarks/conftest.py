@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import statistics
 import time
@@ -44,25 +45,35 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 def compare(
     benchmark: Any, report: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> Compare:
-    """Benchmark ``shimmed`` with an ambient workspace, and ``native`` unpatched, by turns.
+    """Benchmark ``native`` unpatched and ``shimmed`` patched, by turns.
 
-    The ratio of the fastest rounds is printed beside that of the medians: it is the one that
-    other programs on the machine disturb least.
+    ``state`` says where the ambient workspace of the latter is from. The ratio of the fastest
+    rounds is printed beside that of the medians: it is the one that other programs on the machine
+    disturb least.
     """
 
-    def by_turns(native: Work, shimmed: Work, rounds: int = 100, number: int = 200) -> None:
+    def by_turns(
+        native: Work,
+        shimmed: Work,
+        state: str = "environment",
+        rounds: int = 100,
+        number: int = 100,
+    ) -> None:
         natives, shimmeds = [], []
 
         def unpatched() -> None:
             shim.unpatch()
             monkeypatch.delenv("DASHSCOPE_WORKSPACE", raising=False)
             natives.append(timed(native, number))
-            monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws_x")
+            if state == "environment":
+                monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws_x")
             shim.patch()
 
-        benchmark.pedantic(
-            lambda: shimmeds.append(timed(shimmed, number)), setup=unpatched, rounds=rounds
-        )
+        def patched() -> None:
+            with shim.use_workspace("ws_x") if state == "scope" else contextlib.nullcontext():
+                shimmeds.append(timed(shimmed, number))
+
+        benchmark.pedantic(patched, setup=unpatched, rounds=rounds)
         for name, of in (("fastest", min), ("median", statistics.median)):
             before, after = of(natives), of(shimmeds)
             benchmark.extra_info[name] = {"native": before, "shimmed": after}
