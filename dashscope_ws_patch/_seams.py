@@ -117,16 +117,11 @@ SEAMS = (
         adapt.worker,
         "1.22.0",
     ),
-    Seam(
-        _TTS_V2,
-        "SpeechSynthesizerObjectPool._SpeechSynthesizerObjectPool__auto_reconnect",
-        adapt.worker,
-        "1.25.2",
-    ),
     # A pool of connections that are somebody's.
     Seam(_TTS_V2, "SpeechSynthesizerObjectPool.borrow_synthesizer", adapt.lend, "1.25.2"),
     Seam(_TTS_V2, "SpeechSynthesizer._SpeechSynthesizer__is_connected", adapt.connected, "1.25.2"),
-    # Threads that connect, by a library that may be asked for the workspace itself.
+    # Threads that connect, by a library that may be asked for the workspace itself; those of a pool
+    # make new synthesizers.
     *(
         Seam(module, "threading", _libraries.threads, "2.0.1")
         for module in ("dashscope.common.utils", _TTS_V2, _OMNI, _QWEN_TTS, _DIALOG, _TINGWU)
@@ -141,7 +136,6 @@ SEAMS = (
         "1.22.0",
     ),
     Seam(_TTS_V2, "SpeechSynthesizer.__init__", adapt.construct, "1.20.0"),
-    Seam(_TTS_V2, "SpeechSynthesizerObjectPool.__init__", adapt.construct, "1.25.2"),
     Seam(_OMNI, "OmniRealtimeConversation.__init__", adapt.construct, "1.23.9"),
     Seam(_QWEN_TTS, "QwenTtsRealtime.__init__", adapt.construct, "1.23.9"),
     Seam(_DIALOG, "MultiModalDialog.__init__", adapt.construct, "1.23.5"),
