@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from . import _pools, _workspace
 
@@ -52,11 +52,19 @@ class _Patch(NamedTuple):
 
 _lock = threading.RLock()
 _patched = False
+#: Whether pools follow scopes.
+_follows = True
 _patches: list[_Patch] = []
 _states: dict[Seam, tuple[str, str]] = {}
-_done: set[str] = set()
+_known = _workspace.modules
+#: Those that are patched, by id, whatever name they go by.
+_done: dict[int, ModuleType] = {}
 #: The modules in the order in which their code began to run.
 _begun: list[str] = []
+#: How many modules there were when those that are not known were looked for last.
+_looked = 0
+#: ``_libraries``, once it is loaded: of this very copy of the package, whatever sys.modules says.
+_beside: Any = None
 _complained: set[str] = set()
 _NONE: frozenset[str] = frozenset()
 #: Those that are waited for.
@@ -100,7 +108,7 @@ def patch(clients: bool | None = None) -> None:
     DASHSCOPE_WS_PATCH_STRICT is 1: then SeamError for a seam that should fit this release of the
     SDK, or of a library, and does not.
     """
-    global _patched, _libraries
+    global _patched, _libraries, _follows
     with _lock:
         if _patched and clients in (None, bool(_libraries)):
             return
@@ -110,12 +118,16 @@ def patch(clients: bool | None = None) -> None:
         if _patched:
             _patch_imported()
             return
+        for finder in list(sys.meta_path):
+            # The package was dropped from sys.modules and is imported anew: it takes over.
+            if type(finder).__module__ == __name__ and finder is not _finder:
+                finder.give_way(_entering)  # type: ignore[attr-defined]
         _patched = _workspace.in_force = True
+        _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
         sys.meta_path.insert(0, _finder)
-        if os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0":
-            _workspace.on_scope = _pools.follow
-            if _workspace.scope.get() is not None:
-                _pools.follow()
+        _workspace.on_scope, _workspace.on_environment = _entering, catch_up
+        if _workspace.scope.get() is not None:
+            _entering()
         _patch_imported()
 
 
@@ -127,11 +139,11 @@ def unpatch() -> None:
             return
         _patched = _workspace.in_force = False
         _libraries = _NONE
-        if f"{__package__}._libraries" in sys.modules:
-            sys.modules[f"{__package__}._libraries"].active = False  # type: ignore[attr-defined]
+        if _beside is not None:
+            _beside.active = False
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
-        _workspace.on_scope = None
+        _workspace.on_scope = _workspace.on_environment = None
         _pools.unfollow()
         for made in reversed(_patches):
             # What somebody else has wrapped since stays: it is no longer ours to put back.
@@ -141,6 +153,7 @@ def unpatch() -> None:
                 _exchange(made.owner, made.replacement, made.original, list(sys.modules))
         _patches.clear()
         _states.clear()
+        _known.clear()
         _done.clear()
 
 
@@ -148,6 +161,7 @@ def report() -> list[tuple[Seam, str, str]]:
     """Each row of the table, its state and, for a failed one, the reason."""
     from ._seams import SEAMS
 
+    catch_up()
     return [(seam, *_states.get(seam, (WAITING, ""))) for seam in SEAMS]
 
 
@@ -169,16 +183,54 @@ def covered() -> dict[str, tuple[str, str]]:
 
 
 def _is_sdk(name: str) -> bool:
-    return name == SDK or name.startswith(SDK + ".")
+    return name.startswith(SDK) and name[len(SDK) : len(SDK) + 1] in ("", ".")
+
+
+def _entering() -> None:
+    """Called at each scope entered."""
+    catch_up()
+    if _patched and _follows:
+        _pools.follow()
 
 
 # Modules
 
 
+def catch_up() -> None:
+    """Patch late what has been imported past our finder."""
+    if sys.meta_path[:1] != [_finder] and len(sys.modules) != _looked:
+        with _lock:
+            if _patched:
+                _patch_imported()
+
+
+def _missed() -> list[str]:
+    """The modules that have rows, and that nobody knows of."""
+    return [
+        name
+        for name in list(sys.modules)
+        if (_is_sdk(name) or name in _libraries) and sys.modules.get(name) is not _known.get(name)
+    ]
+
+
 def _patch_imported() -> None:
-    for name in list(sys.modules):
-        if (_is_sdk(name) or name in _libraries) and name not in _done:
-            _patch_module(name)
+    global _looked
+    missed = _missed()
+    for name in missed:
+        _patch_module(name)
+    _looked = len(sys.modules)
+    if missed and sys.meta_path[:1] != [_finder]:
+        # In place, and the others in their order: who walks the list meanwhile skips none of them.
+        others = [finder for finder in sys.meta_path if finder is not _finder]
+        ahead = sys.meta_path[: sys.meta_path.index(_finder)] if _finder in sys.meta_path else []
+        sys.meta_path[:] = [_finder, *others]
+        names = ", ".join(getattr(each, "__name__", type(each).__name__) for each in ahead)
+        _workspace.warn(
+            f"{', '.join(missed[:3])}{' ...' if missed[3:] else ''} were imported past this "
+            f"package's finder ({names or 'it is gone from sys.meta_path'}), and are patched late: "
+            "requests made before lack the workspace, and so do methods taken by value; let "
+            "dashscope_ws_patch be imported after what goes before it on sys.meta_path"
+        )
 
 
 def _patch_module(name: str) -> None:
@@ -188,14 +240,22 @@ def _patch_module(name: str) -> None:
         spec = object.__getattribute__(module, "__spec__")
         if not isinstance(spec.loader, _Loader):
             spec.loader = _Loader(spec.loader)
+    elif _is_watched(module):
         return
-    spec = getattr(module, "__spec__", None)
-    if getattr(spec, "_initializing", False):
-        # Half imported: we were imported from below it. Its classes may not be there yet.
-        if type(spec) is ModuleSpec:
-            spec.__class__ = _WatchedSpec
-    elif isinstance(module, ModuleType):
+    elif isinstance(module, ModuleType) and id(module) not in _done:
         _apply_rows(module, list(sys.modules))
+    _known[name] = module
+
+
+def _is_watched(module: Any) -> bool:
+    """Whether a module is half imported, by somebody above us or past our finder: its classes may
+    not be there yet. Then it is watched until its code has run."""
+    spec = getattr(module, "__spec__", None)
+    if not getattr(spec, "_initializing", False):
+        return False
+    if type(spec) is ModuleSpec:
+        spec.__class__ = _WatchedSpec
+    return True
 
 
 def _apply_rows(module: ModuleType, users: list[str]) -> None:
@@ -205,13 +265,12 @@ def _apply_rows(module: ModuleType, users: list[str]) -> None:
     except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
         _complain("load the table of seams", error)
         return
-    if _workspace.on_scope is not None and getattr(sys.flags, "thread_inherit_context", False):
-        # CPython 3.14 on: a thread that is born in a call of the SDK would go on in it.
-        _workspace.on_scope()
+    if not _patched:  # a second copy of the package, loaded for the table, has taken over
+        return
     name = module.__name__
-    _done.add(name)
+    _known[name] = _done[id(module)] = module
     if name in _libraries:
-        sys.modules[f"{__package__}._libraries"].active = True  # type: ignore[attr-defined]
+        _beside.active = True
     rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
     for seam in rows:
         try:
@@ -226,11 +285,13 @@ def _apply_rows(module: ModuleType, users: list[str]) -> None:
 
 @functools.cache
 def _rows(sdk: bool) -> dict[str, list[Seam]]:
+    global _beside
     if sdk:
         from ._seams import SEAMS as seams
     else:
-        from ._libraries import SEAMS as seams
+        from . import _libraries as _beside
 
+        seams = _beside.SEAMS
     rows: dict[str, list[Seam]] = {}
     for seam in seams:
         rows.setdefault(seam.module, []).append(seam)
@@ -286,7 +347,7 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 and (path == "*" or _is_made_with_client(value))
             ]
         elif path:
-            owners = [_own(module, path)] if path in vars(module) else []
+            owners = [_sdks(_own(module, path), module, path)] if path in vars(module) else []
         found = [(owner, name) for owner in owners if name in vars(owner)]
         if name == "*":
             found = [
@@ -303,6 +364,14 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
 def _own(owner: Any, name: str) -> Any:
     """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
     return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
+
+
+def _sdks(kind: Any, module: ModuleType, path: str) -> Any:
+    """The SDK's class ``path``; another patcher may have put one there that is derived from it."""
+    for base in getattr(kind, "__mro__", ()):
+        if (base.__module__, base.__qualname__) == (module.__name__, path):
+            return base
+    return kind
 
 
 def _is_made_with_client(kind: type) -> bool:
@@ -378,11 +447,23 @@ def _complain(what: str, error: Exception) -> None:
 class _Finder:
     """Finds the modules that have rows as everybody else would, and patches them after they ran."""
 
+    #: For a copy of the package that takes over: who holds the names of this one enters scopes.
+    scope = _workspace.scope
+
     def __init__(self) -> None:
         self._busy = threading.local()
 
+    def give_way(self, entering: Callable[[], None]) -> None:
+        """Undo all that this copy of the package has done; another one takes over."""
+        unpatch()
+        _workspace.on_scope = entering
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name not in _libraries and (not name.startswith(SDK) or not _is_sdk(name)):
+        if name not in _libraries and not _is_sdk(name):
+            if SDK in sys.modules and sys.meta_path[:1] != [self]:
+                # By now nobody may import: what is imported past us is patched when it has run.
+                for missed in _missed():
+                    _is_watched(sys.modules.get(missed))
             return None
         if getattr(self._busy, "now", False):
             return None
@@ -393,7 +474,7 @@ class _Finder:
                 find = getattr(finder, "find_spec", None)
                 spec = None if finder is self or find is None else find(name, path, target)
                 if spec is not None:
-                    if hasattr(spec.loader, "exec_module"):
+                    if hasattr(spec.loader, "exec_module") or hasattr(spec.loader, "get_code"):
                         spec.loader = _Loader(spec.loader)
                     return spec  # type: ignore[no-any-return]
             return None
@@ -411,7 +492,8 @@ class _Loader:
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        created: ModuleType | None = self._loader.create_module(spec)
+        create = getattr(self._loader, "create_module", None)
+        created: ModuleType | None = create and create(spec)
         return created
 
     def exec_module(self, module: ModuleType) -> None:
@@ -421,10 +503,15 @@ class _Loader:
         # Only a module that begins to run meanwhile can take names from this one unpatched.
         begun = len(_begun)
         _begun.append(module.__name__)
-        self._loader.exec_module(module)
+        _known[module.__name__] = module
+        if hasattr(self._loader, "exec_module"):
+            self._loader.exec_module(module)
+        else:  # zipimport, up to CPython 3.9
+            exec(self._loader.get_code(module.__name__), vars(module))
         with _lock:
             if _patched:
                 _apply_rows(module, _begun[begun:])
+                catch_up()
 
 
 # A module that warns while it is imported means whoever imports it. The warnings module counts the

@@ -11,13 +11,15 @@ import inspect
 import operator
 import sys
 import types
+from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 import wrapt
 
 from . import _workspace
-from ._carry import carried, in_scope
+from ._carry import carried, in_scope, unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -28,6 +30,7 @@ from ._decision import (
     current,
     decide,
     filled,
+    sdk,
     without_workspace,
     workspace_in_headers,
     workspace_in_host,
@@ -49,9 +52,14 @@ def method(make: _Make) -> Adapter:
     """An adapter of functions and methods, class methods and static ones, from what makes the
     replacement of a function."""
 
-    def adapter(original: Any) -> Any:
-        if isinstance(original, (classmethod, staticmethod)):
-            return type(original)(adapter(original.__func__))
+    unseen({"make": make}, make.__module__)
+
+    def adapter(original: Any, disguise: Any = None) -> Any:
+        for kind in (classmethod, staticmethod):
+            if isinstance(original, kind):
+                real = issubclass(type(original), kind)
+                function = original.__func__ if real else _through(original, kind)
+                return kind(adapter(function, _Disguised))
         replacement = make(original)
         if replacement is original:
             return original
@@ -60,9 +68,21 @@ def method(make: _Make) -> Adapter:
         flags = original.__code__.co_flags ^ replacement.__code__.co_flags
         # Up to CPython 3.10 typing.get_type_hints reads defaults by the code.
         disguised = flags & _LAZY or original.__name__ == "__init__" or _OLD_TYPING
-        return _Disguised(original, replacement) if disguised else replacement
+        return (disguise or _DisguisedMethod)(original, replacement) if disguised else replacement
 
     return adapter
+
+
+def _through(proxy: Any, kind: type) -> Any:
+    """The function of a class method or static one that another patcher's proxy stands for."""
+
+    @functools.wraps(proxy.__func__)
+    def through(*args: Any, **kwargs: Any) -> Any:
+        if kind is classmethod:
+            return proxy.__get__(None, args[0])(*args[1:], **kwargs)
+        return proxy.__get__(None, object)(*args, **kwargs)
+
+    return through
 
 
 _OLD_TYPING = sys.version_info < (3, 11)
@@ -71,7 +91,7 @@ _LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
     """A function that passes for the one in whose place it stands, coroutine function or not, up to
-    its code and defaults; bound to an object it is a method like any other."""
+    its code and defaults."""
 
     def __init__(self, original: Any, replacement: Any) -> None:
         super().__init__(original)
@@ -80,13 +100,10 @@ class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._self_call(*args, **kwargs)
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
-
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
         original = self.__wrapped__
-        found = operator.attrgetter(original.__qualname__)(sys.modules[original.__module__])
+        found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
     def __copy__(self) -> Any:
@@ -94,6 +111,13 @@ class _Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
+
+
+class _DisguisedMethod(_Disguised):
+    """The same; bound to an object it is a method like any other."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
 
 def _first(value: Any) -> Any:
@@ -134,6 +158,9 @@ class Parameters:
         """The call that starts here: it names a workspace, or does what its object, or the call on
         whose behalf it is made, was told."""
         outer = _call_here()
+        workspace = kwargs.get("workspace")
+        if not self.of_object and type(workspace) is str and workspace.strip():
+            return Call(workspace, False, outer.born)
         kept = objects.of(args[0]) if self.of_object and args else None
         if len(args) <= self.first and self.names.isdisjoint(kwargs):
             own = NO_CALL
@@ -178,7 +205,7 @@ class Parameters:
             label = _label(given.get(name))
             # The SDK's own layers pass this one down.
             own = "base_compatible_api_url"
-            if label and given[name] is not getattr(sys.modules.get("dashscope"), own, None):
+            if label and given[name] is not getattr(sdk("dashscope"), own, None):
                 return Call(label, by_url=True)
         return NO_CALL
 
@@ -193,7 +220,7 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
     first, of_object = parameters.first, parameters.of_object
     # Looking for what most calls name is cheaper than asking for what hardly any does.
     seldom = parameters.names - {"workspace", "headers"}
-    lazily = lazily or bool(function.__code__.co_flags & _LAZY)
+    lazily = lazily or bool(function.__code__.co_flags & _LAZY) or not _is_own(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
@@ -222,6 +249,11 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) 
     return call
 
 
+def _is_own(function: Any) -> bool:
+    """Whether a function is the SDK's own: another patcher's says nothing of what it returns."""
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "dashscope"
+
+
 def later(result: Any, call: Call) -> Any:
     """``result`` of a call; what of it runs later runs in the scope of the call, not in that of the
     one who awaits or iterates."""
@@ -238,6 +270,25 @@ call = method(_on_behalf)
 call_at = method(lambda function: _on_behalf(function, urls=(ADDRESS,)))
 #: and of one that may return a generator which sends when it is read.
 call_lazily = method(lambda function: _on_behalf(function, lazily=True))
+
+
+_MORE = frozenset(("base_address", "enable_encryption"))
+
+
+@method
+def call_once(function: Any) -> Any:
+    """A method whose one request says itself what the calling code names, unless it is given the
+    module-level URL, or is to be encrypted: the public key is asked for on behalf of the call."""
+    on_behalf = _on_behalf(function)
+    lazily = bool(function.__code__.co_flags & _LAZY)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not _MORE.isdisjoint(kwargs):
+            return on_behalf(*args, **kwargs)
+        result = function(*args, **kwargs)
+        return later(result, _call_here()) if lazily and not kwargs.get("workspace") else result
+
+    return call
 
 
 @method
@@ -291,14 +342,19 @@ class Added(str):
         return str, (str(self),)  # with the response that a program pickles
 
 
-def _leave_behind(response: Any, *args: Any, **kwargs: Any) -> None:
-    """A hook of requests: the next hop of a redirect is made from the request of this one."""
-    headers = response.request.headers
-    if response.is_redirect and type(headers.get(HEADER)) is Added:
-        target = urljoin(response.url, response.headers["location"])
-        same = "\\" not in target and urlsplit(target).hostname == urlsplit(response.url).hostname
+def _leave_behind(headers: Any, left: str, target: str) -> None:
+    """Take off what the shim has added, where a redirect leads away from the service."""
+    if type(headers.get(HEADER)) is Added:
+        same = "\\" not in target and urlsplit(target).hostname == urlsplit(left).hostname
         if not same and not in_url(target):
             del headers[HEADER]
+
+
+def _redirected(response: Any, *args: Any, **kwargs: Any) -> None:
+    """A hook of requests: the next hop is made from the request of this one."""
+    if response.is_redirect:
+        target = urljoin(response.url, response.headers["location"])
+        _leave_behind(response.request.headers, response.url, target)
 
 
 @functools.cache
@@ -328,7 +384,7 @@ class _Lent(wrapt.ObjectProxy):  # type: ignore[misc]
         if name == "hooks":  # requests
             others = value.get("response") or []
             others = [others] if callable(others) else others
-            return {**value, "response": [*others, _leave_behind]}
+            return {**value, "response": [*others, _redirected]}
         if name == "_request_class":  # aiohttp
             return _aiohttp_request(value)
         # The methods ask for these in their turn.
@@ -396,14 +452,16 @@ def list_tasks(function: Any) -> Any:
 
     Not where it leaves that to a request object, which needs no argument for it.
     """
-    if "_build_api_request" in function.__code__.co_names:
+    code = inspect.unwrap(function).__code__
+    if "_build_api_request" in code.co_names:
         return function
 
-    at = function.__code__.co_varnames.index("workspace")
+    names = code.co_varnames
+    at = names.index("workspace") if "workspace" in names else sys.maxsize  # another patcher's
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("workspace") and len(args) <= at:
-            base = kwargs.get("base_address") or sys.modules["dashscope"].base_http_api_url
+            base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
             decision = decide(base)
             if decision is not None and decision[1] is not None:
                 kwargs["base_address"], kwargs["workspace"] = decision[:2]
@@ -442,7 +500,7 @@ def send_to_service(original: Any) -> Any:
 
 
 def _endpoints_of_rl(url: str) -> bool:
-    constants = vars(sys.modules["dashscope.finetune.reinforcement.common.constants"])
+    constants = vars(sdk("dashscope.finetune.reinforcement.common.constants"))
     return url.startswith(tuple(v for k, v in constants.items() if k.endswith("_API") and v))
 
 
@@ -455,33 +513,45 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
         self._self_service = service
         self._self_routed: dict[str, _Routed] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.__wrapped__, name)
-        if name not in SESSIONS and (name not in SENDING or self._self_service is None):
-            return value
+    def _self_seen(self, name: str) -> Any:
+        value: Any = getattr(self.__wrapped__, name)
+        service = self._self_service
         known = self._self_routed.get(name)
         if known is None or known.__wrapped__ is not value:
+            instead: Any
             if name in SENDING:
-                instead = _routed(value, name, self._self_service)
+                instead = _routed(value, name, service) if service else value
+            elif isinstance(value, type) and _is_real(value):
+                instead = _sending(value, SESSIONS[name], service)
             else:
-                instead = functools.partial(_session, value, SESSIONS[name], self._self_service)
-            known = self._self_routed[name] = _Routed(value, instead)
+                instead = functools.partial(_session, value, SESSIONS[name], service)
+            known = self._self_routed[name] = _Routed(value, instead, self.__wrapped__, name)
         return known
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Who saves what is seen here and puts it back must leave the library as it was.
-        super().__setattr__(name, value.__wrapped__ if type(value) is _Routed else value)
+        value = value.__wrapped__ if type(value) is _Routed else value
+        target = self.__wrapped__ if name in _SEEN else super()
+        target.__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        target = self.__wrapped__ if name in _SEEN else super()
+        target.__delattr__(name)
 
 
 class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
     """A function or class of a library that calls something else in its stead."""
 
-    def __init__(self, value: Any, instead: Callable[..., Any]) -> None:
+    def __init__(self, value: Any, instead: Callable[..., Any], library: Any, name: str) -> None:
         super().__init__(value)
         self._self_instead = instead
+        self._self_at = library, name
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_instead(*args, **kwargs)
+        # In the library another patcher's is that calls this one, for whoever sends by it: where
+        # the SDK does, that one is routed.
+        own = getattr(*self._self_at, None) is self.__wrapped__
+        return (self._self_instead if own else self.__wrapped__)(*args, **kwargs)
 
     def __mro_entries__(self, bases: Any) -> Any:
         return (self.__wrapped__,)
@@ -525,19 +595,21 @@ SESSIONS = {
 
 
 def _session(make: Any, through: tuple[str, ...], service: Any, *args: Any, **kwargs: Any) -> Any:
-    if getattr(make, "__module__", None) == "aiohttp.client":
-        plain = kwargs.get("request_class") or sys.modules["aiohttp"].ClientRequest
-        kwargs["request_class"] = _aiohttp_request(plain)
+    """A session from what somebody else has put into the place of its class."""
     session = make(*args, **kwargs)
     kind: Any = type(session)
     if _is_real(kind):  # no mock
-        if hasattr(session, "hooks"):
-            session.hooks["response"].append(_leave_behind)
-        for name in through if service else ():
-            # aiohttp warns of attributes that are set on its sessions.
-            send = _routed(getattr(session, name), name, service, session)
-            object.__setattr__(session, name, send)
+        # aiohttp warns of attributes that are set on its sessions.
+        object.__setattr__(session, "__class__", _sending(kind, through, service))
+        _look_at_hops(session)
     return session
+
+
+def _look_at_hops(session: Any) -> None:
+    """Of aiohttp, which makes a request object for each hop."""
+    plain = getattr(session, "_request_class", None)
+    if plain is not None:
+        object.__setattr__(session, "_request_class", _aiohttp_request(plain))
 
 
 @functools.lru_cache(64)
@@ -546,52 +618,95 @@ def _is_real(kind: Any) -> bool:
     return not made_by.isdisjoint(("requests", "aiohttp", "httpx"))
 
 
+@functools.lru_cache(64)
+def _sending(kind: Any, through: tuple[str, ...], service: Any) -> Any:
+    """``kind``, a class of sessions, that puts the workspace into what goes ``through`` methods."""
+
+    class Quiet:
+        def __init_subclass__(cls) -> None:
+            """aiohttp warns of subclasses."""
+
+    class Session(Quiet, kind):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kind.__init__(self, *args, **kwargs)
+            _look_at_hops(self)
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            plain = kind.__new__(kind)
+            plain.__dict__.update(self.__dict__)
+            return plain.__reduce_ex__(protocol)
+
+    def rebuild_auth(self: Any, prepared_request: Any, response: Any) -> None:
+        _leave_behind(prepared_request.headers, response.url, prepared_request.url)
+        kind.rebuild_auth(self, prepared_request, response)
+
+    for name in through if service else ():
+        setattr(Session, name, _routed(None, name, service, kind))
+    if hasattr(kind, "rebuild_auth"):
+        Session.rebuild_auth = rebuild_auth
+        del Session.__init__
+    return functools.update_wrapper(Session, kind, updated=())
+
+
+_SEEN = SENDING.keys() | SESSIONS.keys()
+for _name in _SEEN:
+    # Found at once, where __getattr__ would come last.
+    setattr(_View, _name, property(functools.partial(_View._self_seen, name=_name)))
+
+
 def _routed(
     function: Any, name: str, service: Callable[[str], bool] = bool, session: Any = None
 ) -> Callable[..., Any]:
-    """``function`` with the workspace put into the URL and the headers that it is given.
+    """``function`` with the workspace put into the URL and the headers that it is given; without
+    one the method of a class of sessions, as it is then: others may patch it in the meantime.
 
     ``service`` tells whether a URL is one of the service.
     """
-    url_at, headers_at = SENDING[name]
+    url_at, headers_at = (at + (session is not None) for at in SENDING[name])
+    socket = name == "WebSocketApp"
     # websocket-client says header= where everybody else says headers=.
-    key = "header" if name == "WebSocketApp" else "headers"
+    key = "header" if socket else "headers"
 
     def routed(*args: Any, **kwargs: Any) -> Any:
-        url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
+        by_name = "url" in kwargs
+        url = kwargs["url"] if by_name else args[url_at] if len(args) > url_at else None
         headers = kwargs.get(key) or (args[headers_at] if len(args) > headers_at else None)
+        send = function or getattr(session, name)
         if not isinstance(url, str) or not service(url):
-            return function(*args, **kwargs)
+            return send(*args, **kwargs)
         named = workspace_in_headers(headers)
         if session is not None and not named:
-            named = workspace_in_headers(getattr(session, "headers", None))
-        owner = getattr(kwargs["on_message"], "__self__", None) if "on_message" in kwargs else None
-        sent: Sent = (url, named, "named", owner)
-        decision = None if named else decide(url, call=None if owner is None else _told(owner))
-        if named and PLACEHOLDER in url:
-            decision = filled(url, named), None, None
-        if decision is not None:
-            target, workspace, source = decision
-            sent = target, workspace or named, source, owner
-            if len(args) > url_at and "url" not in kwargs:
-                args = (*args[:url_at], target, *args[url_at + 1 :])
-            else:
+            named = workspace_in_headers(getattr(args[0], "headers", None))
+        owner = getattr(kwargs.get("on_message"), "__self__", None) if socket else None
+        target, workspace = url, named
+        source: str | None = "named"
+        if not named:
+            decision = decide(url, call=None if owner is None else _told(owner))
+            if decision is not None:
+                target, workspace, source = decision
+        elif PLACEHOLDER in url:
+            target = filled(url, named)
+        if target != url:
+            if by_name:
                 kwargs["url"] = target
-            if workspace is not None:
-                headers = _with_workspace(headers, Added(workspace))
-                if getattr(function, "__module__", None) == "requests.api":
-                    # It makes a session of its own.
-                    kwargs.setdefault("hooks", {"response": _leave_behind})
-                if len(args) > headers_at and key not in kwargs:
-                    args = (*args[:headers_at], headers, *args[headers_at + 1 :])
-                else:
-                    kwargs[key] = headers
+            else:
+                args = (*args[:url_at], target, *args[url_at + 1 :])
+        if workspace is not None and not named:
+            headers = _with_workspace(headers, Added(workspace))
+            if getattr(send, "__module__", None) == "requests.api":
+                # It makes a session of its own.
+                kwargs.setdefault("hooks", {"response": _redirected})
+            if len(args) > headers_at and key not in kwargs:
+                args = (*args[:headers_at], headers, *args[headers_at + 1 :])
+            else:
+                kwargs[key] = headers
+        sent: Sent = target, workspace, source, owner
         if owner is not None:
             sents.keep(owner, sent)
             for event in ("on_message", "on_error"):
                 if event in kwargs:
                     kwargs[event] = heard(kwargs[event], sent)
-        return watched(function(*args, **kwargs), sent)
+        return watched(send(*args, **kwargs), sent)
 
     return routed
 
@@ -617,7 +732,7 @@ def library_to(module: str, endpoint: str) -> Adapter:
     the URL that is the constant ``endpoint`` of ``module`` is routed."""
 
     def service(url: str) -> bool:
-        host: object = urlsplit(getattr(sys.modules[module], endpoint)).hostname
+        host: object = urlsplit(getattr(sdk(module), endpoint)).hostname
         return urlsplit(url).hostname == host
 
     def adapter(original: Any) -> Any:
@@ -666,6 +781,42 @@ def worker(original: Any) -> Any:
     return _Worker(original, original)
 
 
+_lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
+
+
+@method
+def lend(function: Any) -> Any:
+    """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""
+
+    def borrow_synthesizer(*args: Any, **kwargs: Any) -> Any:
+        _lending.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _lending.set(False)
+
+    return borrow_synthesizer
+
+
+@method
+def connected(function: Any) -> Any:
+    """``__is_connected`` of a synthesizer: for who borrows one, as it is to be for this tenant."""
+
+    def __is_connected(self: Any) -> Any:
+        return function(self) and not (_lending.get() and _is_of_another(self))
+
+    return __is_connected
+
+
+def _is_of_another(owner: Any) -> bool:
+    """Whether the websocket of an object that names no workspace was opened for another one."""
+    told, sent = _told(owner), sents.of(owner)
+    if told.workspace or (sent is None and _scope_here() is None):
+        return False
+    decision = decide(owner.url, call=told)
+    return (decision and decision[1]) != (sent and sent[1])
+
+
 def executor(original: Any) -> Any:
     """``ThreadPoolExecutor`` in a module that sends from its threads on behalf of a call."""
 
@@ -675,3 +826,6 @@ def executor(original: Any) -> Any:
             return super().submit(in_scope(fn, *holding), *args, **kwargs)
 
     return functools.update_wrapper(Executor, original, updated=())
+
+
+unseen(globals(), __name__)

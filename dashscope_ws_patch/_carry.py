@@ -12,14 +12,57 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Generator
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextvars import ContextVar, copy_context
 from typing import Any, Callable
 
+from . import _workspace
 from ._workspace import scope, use_workspace
 
-#: What holds for a call; nothing of it may stay in the worker of a pool. _decision adds its own.
-VARIABLES: list[ContextVar[Any]] = [scope]
+
+def unseen(namespace: Mapping[str, Any], of: str) -> None:
+    """Let warnings count the frames of the functions that module ``of`` defines for nothing, as
+    they do those of the import system, which they know by the name of their file: what the SDK
+    warns of means whoever calls it."""
+    for value in list(namespace.values()):
+        if isinstance(value, types.FunctionType) and value.__module__ == of:
+            if " (importlib." not in value.__code__.co_filename:
+                value.__code__ = _unseen(value.__code__)
+        elif isinstance(value, type) and value.__module__ == of:
+            unseen(vars(value), of)
+
+
+def _unseen(code: types.CodeType) -> types.CodeType:
+    inner = (_unseen(each) if isinstance(each, types.CodeType) else each for each in code.co_consts)
+    file = f"{code.co_filename} (importlib._bootstrap)"
+    return code.replace(co_filename=file, co_consts=tuple(inner))
+
+
+#: What may hold, how to ask for it, and what it is where nothing holds. None of it may stay in the
+#: worker of a pool.
+VARIABLES: list[tuple[Any, Callable[[], Any], Any]] = [(scope, scope.get, None)]
+
+
+def variable(name: str, nothing: Any) -> Any:
+    """A variable of what holds for a call."""
+    made: Any = ContextVar(name, default=nothing)
+    if getattr(sys.flags, "thread_inherit_context", False):
+        made = _Inherited(made, nothing)
+    VARIABLES.append((made, made.get, nothing))
+    return made
+
+
+class _Inherited:
+    """A variable where threads inherit the context of whoever starts them (CPython 3.14 on): a
+    worker that is born in a call would go on in it, so pools are followed from the first one on."""
+
+    def __init__(self, variable: ContextVar[Any], nothing: Any) -> None:
+        self.get, self._set, self._nothing = variable.get, variable.set, nothing
+
+    def set(self, value: Any) -> None:
+        if value is not self._nothing and _workspace.on_scope is not None:
+            _workspace.on_scope()
+        self._set(value)
 
 
 def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
@@ -29,19 +72,19 @@ def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
     drives it, as PEP 342, 492 and 525 say; anything else is returned as it is. A variable that it
     sets is as it has set it at its next step.
     """
-    return _carried(result, _holding(holding))
+    return _carried(result, holding)
 
 
-def _carried(result: Any, held: Held) -> Any:
+def _carried(result: Any, holding: Holding) -> Any:
     kind = type(result)
     if kind is types.CoroutineType:
-        wrapped: Any = _coroutine(_Owned(result, held))
+        wrapped: Any = _coroutine(_Owned(result, holding))
     elif kind is types.GeneratorType:
         flags = result.gi_code.co_flags
         steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
-        wrapped = steps(result, held)
+        wrapped = steps(result, _holding(holding))
     elif kind is types.AsyncGeneratorType:
-        wrapped = _async_generator(result, held)
+        wrapped = _async_generator(result, _holding(holding))
     else:
         return result
     wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
@@ -60,23 +103,16 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
 
 def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
-    for variable in VARIABLES:
-        if variable.get() is not _nothing(variable):
-            held = [[each, _nothing(each), None] for each in VARIABLES]
-            return run(held, functools.partial(fn, *args, **kwargs))
-    return fn(*args, **kwargs)
+    held = [[variable, nothing, None] for variable, _, nothing in VARIABLES]
+    return run(held, functools.partial(fn, *args, **kwargs))
 
 
-@functools.cache
-def _nothing(variable: ContextVar[Any]) -> Any:
-    return Context().run(variable.get)
+Holding = Iterable[Sequence[Any]]  # of: the variable, its value in the work
+Held = list[list[Any]]  # and its value around the work
 
 
-Held = list[list[Any]]  # of: the variable, its value in the work, its value around the work
-
-
-def _holding(holding: tuple[tuple[ContextVar[Any], Any], ...]) -> Held:
-    return [[variable, value, None] for variable, value in holding]
+def _holding(holding: Holding) -> Held:
+    return [[each[0], each[1], None] for each in holding]
 
 
 #: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
@@ -161,16 +197,16 @@ class _Owned:
     """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
     warning of its own."""
 
-    __slots__ = ("held", "inner")
+    __slots__ = ("holding", "inner")
 
-    def __init__(self, inner: Any, held: Held) -> None:
+    def __init__(self, inner: Any, holding: Holding) -> None:
         self.inner = inner
-        self.held = held
+        self.holding = holding
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        for variable, value, _ in self.held:
-            if variable.get() is not value:
-                return _steps(self.inner, self.held)
+        for each in self.holding:
+            if each[0].get() is not each[1]:
+                return _steps(self.inner, _holding(self.holding))
         return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
 
     def __del__(self) -> None:
@@ -253,14 +289,32 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     return functools.wraps(function)(kinds[_kind(function)])
 
 
-def handed_over(fn: Callable[..., Any], *, kind: Callable[..., Any] | None = None) -> Any:
+def handed_over(fn: Callable[..., Any]) -> Any:
     """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
     entered = scope.get()
     if entered is None:
         return fn
     # A partial of functions that can be imported: pickled by every engine, and known by all of them
     # for the kind of function that it is.
-    return functools.partial(kind or _kind(fn), use_workspace(entered.workspace), fn)
+    return functools.partial(_kind(fn), use_workspace(entered.workspace), fn)
+
+
+def to_worker(fn: Any) -> Any:
+    """``fn`` as a worker is to run it: in the scope that holds here, or in none, and in either case
+    it leaves the worker as it found it."""
+    entered = scope.get()
+    if entered is None:
+        return functools.partial(as_found, fn)
+    return functools.partial(_run_in, use_workspace(entered.workspace), fn)
+
+
+def as_found(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    found = scope.get()
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        if scope.get() is not found:  # it has set one and not reset it
+            scope.set(found)
 
 
 def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -293,3 +347,6 @@ _iterate_in = _generator_function(_begin)
 _iterate_in.__qualname__ = _iterate_in.__name__ = "_iterate_in"
 _iterate_async_in = _async_generator_function(_begin)
 _iterate_async_in.__qualname__ = _iterate_async_in.__name__ = "_iterate_async_in"
+
+
+unseen(globals(), __name__)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from ._adapters import (
     objects,
     sents,
 )
+from ._carry import unseen
 from ._decision import (
     HEADER,
     NO_CALL,
@@ -35,6 +35,7 @@ from ._decision import (
     current,
     decide,
     require_host_label,
+    sdk,
     with_host_workspace,
     without_workspace,
     workspace_in_headers,
@@ -82,11 +83,10 @@ def _settle(client: Any, told: Call) -> _Client:
     transport = client._transport
     if transport._owns_client:
         _pools.keep(transport._client, True)
+    told = NO_CALL if told == NO_CALL else told
     kept = _Client(told, client._config, bool(_pools.of(transport._client)))
     _clients.keep(client, kept)
     _clients.keep(transport, kept)
-    # For what is sent on its behalf by other means than its transport.
-    objects.keep(client, NO_CALL if told == NO_CALL else told)
     return kept
 
 
@@ -109,23 +109,11 @@ def _client_of(client: Any) -> _Client:
 
 
 def _found_by_sdk(name: str, *variables: str) -> Any:
-    module: Any = sys.modules[_CONFIG]
+    module = sdk(_CONFIG)
     found = module.settings.get_explicit(name)
     for variable in variables:
         found = found or os.environ.get(variable)
     return found or module._load_config_file(module.default_config_path()).get(name)
-
-
-def known(original: Any) -> Any:
-    """The property ``Client.transport``: what sends learns what its client was told."""
-
-    @functools.wraps(original.fget)
-    def transport(self: Any) -> Any:
-        if _clients.of(self) is None:
-            _client_of(self)
-        return original.fget(self)
-
-    return property(transport, original.fset, original.fdel, original.__doc__)
 
 
 @method
@@ -185,7 +173,11 @@ def held(function: Any) -> Any:
         if args:
             own = objects.of(args[0])
             if own is None and outer is NO_CALL:
-                own = objects.of(getattr(args[0], "_client", None))
+                client = getattr(args[0], "_client", None)
+                kept = _clients.of(client)
+                if kept is None and hasattr(client, "_config"):
+                    kept = _client_of(client)
+                own = kept and kept.call
             told = own or outer
         if told is outer:
             return later(function(*args, **kwargs), told)
@@ -228,6 +220,13 @@ def _decided(kept: _Client, url: str, found: str | None, default: bool) -> Decis
     return decide(url, found, region, configured, told)
 
 
+class _Base(str):
+    """A base URL that knows whose it is, so that a call which uploads nothing decides nothing."""
+
+    __slots__ = ("client",)
+    client: Any
+
+
 @method
 def effective(function: Any) -> Any:
     """``_effective`` of uploads: key, workspace and base URL for their certificate."""
@@ -235,12 +234,26 @@ def effective(function: Any) -> Any:
     def _effective(client: Any, api_key: Any, workspace: Any) -> Any:
         key, space, url = function(client, api_key, workspace)
         if not workspace:
-            decision = _decided(_client_of(client), url, space, default=True)
-            if decision is not None:
-                url, space, _ = decision
+            url = _Base(url)
+            url.client = client
         return key, space, url
 
     return _effective
+
+
+@method
+def upload(function: Any) -> Any:
+    """``check_and_upload_local``, which asks for a certificate under what ``_effective`` says."""
+
+    def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
+        base = kwargs.get("base_address")
+        if type(base) is _Base:
+            decision = _decided(_client_of(base.client), base, kwargs["workspace"], default=True)
+            if decision is not None:
+                kwargs["base_address"], kwargs["workspace"], _ = decision
+        return function(*args, **kwargs)
+
+    return check_and_upload_local
 
 
 # 2.x: HTTP
@@ -280,23 +293,27 @@ def transport(function: Any) -> Any:
 
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, Sent]:
     """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
-    headers, base, pool = kwargs.get("headers"), kwargs.get("base_url"), transport._client
-    named = kwargs.get("workspace") or (headers and workspace_in_headers(headers))
-    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
-    own = kept.config.base_url if kept.own_pool else None
-    url = base or own or str(getattr(pool, "base_url", ""))
+    given = kwargs.get
+    headers, base, body = given("headers"), given("base_url"), given("json")
+    named = given("workspace") or (headers and workspace_in_headers(headers))
+    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(transport._client), False)
+    told, config, own_pool = kept
     # What the pool sends of itself; what one of the calling code's own does is named by it.
-    header = kept.config.workspace if own else workspace_in_headers(getattr(pool, "headers", None))
-    if not own:
+    if own_pool:
+        url, header = base or config.base_url, config.workspace
+    else:
+        pool = transport._client
+        url = base or str(getattr(pool, "base_url", ""))
+        header = workspace_in_headers(getattr(pool, "headers", None))
         named = named or header
     if named or "://" in path:
-        return transport, (url, named or None, "named", kwargs.get("json"))
+        return transport, (url, named or None, "named", body)
     # What was told, and is in the header of no pool of the SDK's, is not sent natively.
-    found = None if kept.call.workspace and not (base or own) else kept.config.workspace
-    decision = _decided(kept, url, found, default=bool(base or own))
+    default = own_pool or bool(base)
+    found = None if told.workspace and not default else config.workspace
+    decision = _decided(kept, url, found, default)
     if decision is None:
-        whose = "named" if kept.call.workspace else "client"
-        return transport, (url, header, whose, kwargs.get("json"))
+        return transport, (url, header, "named" if told.workspace else "client", body)
     target, workspace, source = decision
     if target != url:
         kwargs["base_url"] = target
@@ -306,7 +323,7 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
         kwargs["workspace"] = workspace
     elif workspace is None and header:
         transport = _Unnamed(transport)
-    return transport, (target, workspace, source, kwargs.get("json"))
+    return transport, (target, workspace, source, body)
 
 
 class _Unknown:
@@ -378,7 +395,7 @@ _regions: Memory[str] = Memory()
 def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
     """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
     found, told = kwargs.get("workspace"), _call_here()
-    url = kwargs.get("url") or sys.modules[_CONFIG].settings.websocket_base_url
+    url = kwargs.get("url") or sdk(_CONFIG).settings.websocket_base_url
     if told is NO_CALL:  # the calling code builds it, not a client
         told = _SOCKET.named((), kwargs)
     if told.workspace and not found and workspace_in_headers(kwargs.get("headers")):
@@ -429,7 +446,8 @@ def open_task(function: Any) -> Any:
             _workspace.warn(
                 f"a task is opened for the workspace {scope.workspace!r} on a websocket connection "
                 f"that was opened for {carried!r} and keeps it: open a connection for each "
-                "workspace"
+                "workspace",
+                stacklevel=2,
             )
         return function(self, **kwargs)
 
@@ -642,7 +660,7 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
         if kept.supplied and (scope is None or kept.mounted):
             # Mounted for another tenant, or in an environment that has changed: the SDK says what
             # it would have said to the constructor.
-            sys.modules["dashscope.agentstudio.client"]._resolve_base_url(None, None)
+            sdk("dashscope.agentstudio.client")._resolve_base_url(None, None)
         return path, (url, None, None, kwargs.get("json"))
     target, workspace, source = decision
     extra = {**without_workspace(extra or {}), HEADER: workspace}
@@ -655,3 +673,6 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
         extra = {"User-Agent": agent, **extra}
     kwargs["extra_headers"] = extra
     return path, (target, workspace, source, kwargs.get("json"))
+
+
+unseen(globals(), __name__)

@@ -42,8 +42,7 @@ class Call(NamedTuple):
 NO_CALL = Call()
 
 #: The call under way, where it was told anything that the requests made on its behalf must know.
-current: ContextVar[Call] = ContextVar("dashscope_ws_patch.call", default=NO_CALL)
-_carry.VARIABLES.append(current)
+current: ContextVar[Call] = _carry.variable("dashscope_ws_patch.call", NO_CALL)
 
 _call_here, _scope_here = current.get, _workspace.scope.get
 
@@ -70,7 +69,7 @@ def decide(
     """
     if not _workspace.in_force:
         return None
-    label = workspace_in_host(url)
+    label = _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
     call = call or _call_here()
     if call.workspace:  # rules 1 and 2
         if call.workspace == (label if call.by_url else found):
@@ -87,11 +86,7 @@ def decide(
         elif whose:  # rule 5
             return None
         else:  # rules 6 and 7
-            _workspace.require_scope()
-            workspace = _workspace.settled(found) if found else None
-            source = "client"
-            if workspace is None:
-                workspace, source = _workspace.environment()
+            workspace, source = _workspace.outside_scopes(found)
     if workspace is None:
         if found is None:
             return None
@@ -126,7 +121,7 @@ def workspace_in_host(url: object) -> str | None:
     if url is None:
         return None
     url = url if isinstance(url, str) else str(url)
-    return _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
+    return _label(url) if DOMAIN in url.lower() else None
 
 
 @functools.lru_cache(1024)
@@ -171,12 +166,18 @@ def require_host_label(workspace: str) -> None:
 def _default_endpoint(url: str, workspace: str | None, region: str) -> str:
     """``url`` of a default endpoint, moved to where the 2.x SDK would have it for ``workspace``."""
     if workspace is None:
-        hosts = sys.modules["dashscope.v2._config"].LEGACY_GATEWAY_HOSTS
+        hosts = sdk("dashscope.v2._config").LEGACY_GATEWAY_HOSTS
         host = urlsplit(hosts[region]).netloc
     else:
         require_host_label(workspace)
         host = f"{workspace}.{region}{DOMAIN}"
     return urlsplit(url)._replace(netloc=host).geturl()
+
+
+def sdk(name: str) -> Any:
+    """A module of the SDK; where it is dropped from sys.modules and its classes go on being used,
+    the one that they know; None where neither is there."""
+    return sys.modules.get(name) or _workspace.modules.get(name)
 
 
 _BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
@@ -187,8 +188,7 @@ def _whose(label: str) -> int:
     """Who has put ``label`` into the host of a URL of the 1.x surface: the calling code, for this
     call (_CALLS); the program, in a module-level base URL (1, rule 5); or the SDK, which builds one
     from DASHSCOPE_WORKSPACE_ID at import (1.27 on; 0)."""
-    dashscope = sys.modules.get("dashscope")
-    env = sys.modules.get("dashscope.common.env")
+    dashscope, env = sdk("dashscope"), sdk("dashscope.common.env")
     whose = _CALLS
     for base in _BASES:
         pointed = getattr(dashscope, base, None)
@@ -218,6 +218,9 @@ def workspace_in_headers(headers: Any) -> str | None:
                     if named:
                         return named
         return None
+    kept = getattr(headers, "_store", None)  # of requests, whose get() raises within
+    if isinstance(kept, dict) and _HEADER not in kept:
+        return None
     if isinstance(headers, Mapping):
         if type(headers).__name__ in _WITHOUT_CASE:
             value = headers.get(HEADER)
@@ -242,6 +245,8 @@ _LENGTH = len(HEADER)
 
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
+    if _LENGTH not in map(len, headers):
+        return dict(headers)
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 
 

@@ -6,7 +6,7 @@ would go on in the scope, and in the call, of whoever first needed it, and so wo
 interpreter whose threads inherit their context (``-X thread_inherit_context=1``, CPython 3.14 on).
 
 Installed by the first scope of a program, so one that uses only the environment has nothing of the
-standard library patched.
+standard library patched; where threads inherit, by the first call that names a workspace as well.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from __future__ import annotations
 import functools
 import threading
 from typing import Any, Callable, NamedTuple
-
-from ._workspace import scope
 
 
 class _Method(NamedTuple):
@@ -30,6 +28,8 @@ _made: list[_Method] = []
 
 #: The ways to hand work to a multiprocessing.Pool or ThreadPool; apply() goes by apply_async().
 _POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+#: What of their arguments is called, by name or by place.
+_CALLED = {"func": 0, "callback": 3, "error_callback": 4}
 
 
 def follow() -> None:
@@ -39,13 +39,13 @@ def follow() -> None:
     # Imported before the lock is taken: an import waits for other threads' imports.
     from concurrent.futures import ThreadPoolExecutor
 
-    made: list[tuple[Any, str, Any]] = [(ThreadPoolExecutor, "submit", _handing_over)]
+    made: list[tuple[Any, str, Any]] = [(ThreadPoolExecutor, "submit", _submitting)]
     try:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing.pool import Pool
 
         # map() of executors, and event loops, go by submit().
-        made.append((ProcessPoolExecutor, "submit", _handing_over))
+        made.append((ProcessPoolExecutor, "submit", _submitting))
         made += [(Pool, "__init__", _clean), *((Pool, name, _handing_over) for name in _POOL)]
     except ImportError:  # no processes on this platform
         pass
@@ -67,18 +67,33 @@ def unfollow() -> None:
         _made.clear()
 
 
+def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``submit`` of an executor."""
+    from ._carry import VARIABLES, as_found, to_worker, without
+
+    @functools.wraps(original)
+    def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        for _, get, nothing in VARIABLES:
+            if get() is not nothing:
+                return without(original, self, to_worker(fn), *args, **kwargs)
+        return original(self, as_found, fn, *args, **kwargs)
+
+    return submit
+
+
 def _handing_over(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of a pool whose first argument, or ``func``, is the function that it is given."""
-    from . import _carry
+    """A method of a Pool that is given functions to call, in its workers or when they are done."""
+    from ._carry import to_worker, without
 
     @functools.wraps(original)
     def hand_over(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if scope.get() is not None:
-            if args:
-                args = (_carry.handed_over(args[0], kind=_carry._run_in), *args[1:])
-            elif "func" in kwargs:
-                kwargs["func"] = _carry.handed_over(kwargs["func"], kind=_carry._run_in)
-        return _carry.without(original, self, *args, **kwargs)
+        given = list(args)
+        for name, at in _CALLED.items():
+            if kwargs.get(name) is not None:
+                kwargs[name] = to_worker(kwargs[name])
+            elif at < len(given) and given[at] is not None:
+                given[at] = to_worker(given[at])
+        return without(original, self, *given, **kwargs)
 
     return hand_over
 

@@ -41,7 +41,14 @@ SEAMS = (
         "1.20.14",
         covers="HttpRequest",
     ),
-    Seam(_ENTITIES + "sync_http_request", "HttpRequest.call", adapt.send, "1.0.4", "1.4.0"),
+    Seam(
+        _ENTITIES + "sync_http_request",
+        "HttpRequest.call",
+        adapt.send,
+        "1.0.4",
+        "1.4.0",
+        covers="HttpRequest",
+    ),
     Seam(
         _ENTITIES + "aiohttp_request",
         "AioHttpRequest.call",
@@ -116,6 +123,9 @@ SEAMS = (
         adapt.worker,
         "1.25.2",
     ),
+    # A pool of connections that are somebody's.
+    Seam(_TTS_V2, "SpeechSynthesizerObjectPool.borrow_synthesizer", adapt.lend, "1.25.2"),
+    Seam(_TTS_V2, "SpeechSynthesizer._SpeechSynthesizer__is_connected", adapt.connected, "1.25.2"),
     # Threads that connect, by a library that may be asked for the workspace itself.
     *(
         Seam(module, "threading", _libraries.threads, "2.0.1")
@@ -158,9 +168,10 @@ SEAMS = (
     # A finalizer that talks to the service.
     Seam(_DIALOG, "MultiModalDialog.__del__", adapt.finalize, "1.23.5"),
     # Calls that make more than one request, or make it later.
+    Seam(_BASE, "BaseApi.call", adapt.call_once, "1.0.0"),
     Seam(
         _BASE,
-        "BaseApi.* BaseAsyncApi.* CancelMixin.* CreateMixin.* DeleteMixin.* FileUploadMixin.* "
+        "BaseAsyncApi.* CancelMixin.* CreateMixin.* DeleteMixin.* FileUploadMixin.* "
         "GetMixin.* ListMixin.* UpdateMixin.*",
         adapt.call,
         "1.0.0",
@@ -169,8 +180,9 @@ SEAMS = (
     Seam(_BASE, "GetStatusMixin.* LogMixin.* PutMixin.*", adapt.call, "1.4.0"),
     Seam(_BASE, "ListObjectMixin.*", adapt.call, "1.17.0"),
     Seam(_BASE, "BaseAsyncAioApi.*", adapt.call, "1.24.3"),
-    Seam(_AIGC + "generation", "AioGeneration.*", adapt.call, "1.19.0"),
-    Seam(_AIGC + "chat_completion", "Completions.* AioGeneration.*", adapt.call, "1.22.1"),
+    Seam(_AIGC + "generation", "AioGeneration.*", adapt.call_once, "1.19.0"),
+    Seam(_AIGC + "chat_completion", "Completions.*", adapt.call, "1.22.1"),
+    Seam(_AIGC + "chat_completion", "AioGeneration.*", adapt.call_once, "1.22.1"),
     Seam(_AIGC + "multimodal_conversation", "*.*", adapt.call, "1.8.0"),
     Seam(_AIGC + "image_synthesis", "*.*", adapt.call, "1.1.0"),
     Seam(_AIGC + "image_generation", "*.*", adapt.call, "1.25.7"),
@@ -184,7 +196,7 @@ SEAMS = (
     ),
     Seam(_EMBEDDINGS + "multimodal_embedding", "AioMultiModalEmbedding.*", adapt.call, "1.24.5"),
     Seam(_EMBEDDINGS + "batch_text_embedding", "BatchTextEmbedding.*", adapt.call, "1.9.0"),
-    Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", adapt.call, "1.25.22"),
+    Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", adapt.call_once, "1.25.22"),
     Seam(_AUDIO + "asr.transcription", "Transcription.*", adapt.call, "1.0.0"),
     Seam(_AUDIO + "qwen_asr.qwen_transcription", "QwenTranscription.*", adapt.call, "1.25.2"),
     Seam(_AUDIO + "asr.asr_phrase_manager", "AsrPhraseManager.*", adapt.call, "1.13.0"),
@@ -206,7 +218,6 @@ SEAMS = (
     # The 2.x clients,
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),
     Seam(_V2 + "client", "Client.with_options AsyncClient.with_options", clients.derived, "2.0.1"),
-    Seam(_V2 + "client", "Client.transport AsyncClient.transport", clients.known, "2.0.1"),
     Seam(_V2 + "client", "Client.agentstudio AsyncClient.agentstudio", clients.mount, "2.0.1"),
     Seam(_V2 + "client", "Client.ws_connection", clients.connection, "2.0.1"),
     Seam(_V2 + "_quickstart", "_get_client", clients.shared, "2.0.1"),
@@ -221,6 +232,7 @@ SEAMS = (
         covers="SyncTransport AsyncTransport",
     ),
     Seam(_V2 + "resources._oss", "_effective", clients.effective, "2.0.1"),
+    Seam("dashscope.utils.oss_utils", "check_and_upload_local", clients.upload, "2.0.1"),
     Seam(_V2 + "transport.ws", "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
     Seam(
         _V2 + "transport.ws_connection",

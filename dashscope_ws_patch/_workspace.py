@@ -85,12 +85,23 @@ else:
     ScopeToken = Token
 
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
+for _finder in sys.meta_path:
+    # Of a copy of this package that was dropped from sys.modules: its names may still be in use.
+    if type(_finder).__module__ == f"{__package__}._activation":
+        scope = _finder.scope  # type: ignore[attr-defined]
 
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False
 
+#: The modules that are patched, or will be when their code has run, by name. (Activation notes them
+#: here, for those who ask after them when they are dropped from sys.modules.)
+modules: dict[str, Any] = {}
+
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
+
+#: Called where the environment is read for the first time, or has changed.
+on_environment: Callable[[], None] | None = None
 
 
 _UNSET: Any = object()
@@ -239,7 +250,7 @@ _FIRST, _SECOND, _REQUIRE = (
 Found = tuple[Optional[str], Optional[str]]
 
 # What was read last and what it meant, in one tuple: threads must never see a half-changed one.
-_last: tuple[Any, Any, Found] = (None, None, (None, None))
+_last: tuple[Any, Any, Found] = (_UNSET, _UNSET, (None, None))
 _warned = False
 
 
@@ -258,6 +269,8 @@ def environment() -> Found:
     # The very objects, for as long as nobody sets the variables again.
     if first is known_first and second is known_second:
         return meaning
+    if on_environment is not None:
+        on_environment()
     values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
     found: Found = (None, None)
     for name, value in zip(VARIABLES, values):
@@ -274,10 +287,23 @@ def environment() -> Found:
     return found
 
 
+def outside_scopes(found: str | None) -> Found:
+    """The workspace of a request in no scope, and where it is from: "client" for what a client has
+    ``found`` in the SDK's own sources, else a variable.
+
+    Raises WorkspaceError where DASHSCOPE_WS_PATCH_REQUIRE_SCOPE forbids such requests.
+    """
+    if os.environ is not _environ or _encoded.get(_REQUIRE) is not None:
+        require_scope()
+    if found:
+        workspace = settled(found)
+        if workspace is not None:
+            return workspace, "client"
+    return environment()
+
+
 def require_scope() -> None:
     """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
-    if os.environ is _environ and _encoded.get(_REQUIRE) is None:
-        return  # all that most requests pay
     if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
         raise WorkspaceError(
             f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "
@@ -310,11 +336,11 @@ def settled(found: str | None) -> str | None:
     return found or None
 
 
-def warn(message: str) -> None:
+def warn(message: str, stacklevel: int = 3) -> None:
     """Warn the user, also where warnings are errors: a shim must not break the program for it."""
     import warnings
 
     try:
-        warnings.warn(f"dashscope_ws_patch: {message}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"dashscope_ws_patch: {message}", RuntimeWarning, stacklevel)
     except RuntimeWarning as error:
         print(error, file=sys.stderr)

@@ -17,6 +17,18 @@ OLD_SDK = ("dashscope==1.17.1", "setuptools<80")
 NEW_SDK = ("dashscope==2.0.2",)
 
 
+#: Other tools that start programs send nothing anywhere.
+QUIET = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    "DD_TRACE_ENABLED": "false",
+    "ELASTIC_APM_DISABLE_SEND": "true",
+    "ELASTIC_APM_CLOUD_PROVIDER": "none",
+}
+
 #: As it was before tests had this process, and a pip below it, trust our certificates alone.
 _AT_START = dict(os.environ)
 

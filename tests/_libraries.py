@@ -18,7 +18,18 @@ from urllib.parse import urlsplit
 
 from hosts import ca_file
 
+from dashscope_ws_patch.selftest.loopback import Loopback
+
 Headers = Optional[dict[str, str]]
+
+#: The service, and what is none of it.
+URL = "https://dashscope.aliyuncs.com/compatible-mode/v1/models"
+FOREIGN = "https://results.oss-cn-beijing.aliyuncs.com/a.png"
+
+
+def seen(service: Loopback) -> list[list[str]]:
+    """The workspaces of each request since the last time."""
+    return [request.workspaces for request in service.drain()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,20 +21,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from _environments import Environment, build_wheel, clean
+from _environments import QUIET, Environment, build_wheel, clean
 
 #: The contract's figure: at most so many times the floor's instructions, and milliseconds more.
 TIMES, MORE = 1.02, 0.5
-
-#: Peers send nothing anywhere meanwhile.
-QUIET = {
-    "OTEL_TRACES_EXPORTER": "none",
-    "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_LOGS_EXPORTER": "none",
-    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
-    "DD_TRACE_ENABLED": "false",
-}
 
 
 @dataclass

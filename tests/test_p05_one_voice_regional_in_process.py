@@ -157,12 +157,18 @@ def test_p5_one_voice(places: dict[str, Any], kind: str, loopback: Loopback) -> 
         dashscope.base_http_api_url = "https://dashscope.aliyuncs.com/api/v1"
         dashscope.base_websocket_api_url = "wss://dashscope.aliyuncs.com/api-ws/v1/inference"
     loopback.drain()
-    with environment(**variables), _scope(places["scope"]), contextlib.suppress(InputRequired):
-        (_http if kind == "http" else _tingwu)(places)
+    try:
+        with environment(**variables), _scope(places["scope"]):
+            (_http if kind == "http" else _tingwu)(places)
+    except InputRequired:  # a host that needs a workspace, and none is named
+        assert loopback.drain() == []
+        return
     by_code = {places[name] for name in ("named", "header", "url")} - {None, "{workspace_id}"}
     if by_code:  # what the code points the SDK at does not give way to it
         by_code.add(places["base"])
-    for request in loopback.drain():
+    sent = loopback.drain()
+    assert sent
+    for request in sent:
         spoken = {*request.workspaces}
         if request.host.endswith(".maas.aliyuncs.com"):
             spoken.add(request.host.partition(".")[0])

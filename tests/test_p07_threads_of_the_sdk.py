@@ -5,6 +5,7 @@ The new thread's own context is empty: without the shim's hand-over there would 
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
@@ -85,3 +86,53 @@ def test_p7_a_pool_reconnects_as_it_was_made(drive: Drive, loopback: Loopback) -
         pool.shutdown()
         del cls._instance
     assert seen(loopback) == [AMBIENT] * 2
+
+
+def test_p8_a_pool_lends_what_was_opened_for_the_borrower(drive: Drive, loopback: Loopback) -> None:
+    """A connection keeps the workspace of its handshake: nobody speaks over another's."""
+    need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls, used = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool"), []
+
+    def borrow(workspace: str | None) -> Any:
+        with use_workspace(workspace) if workspace else contextlib.nullcontext():
+            used.append(pool.borrow_synthesizer("cosyvoice-v1", "longxiaochun"))
+            used[-1].call("hi")
+            return used[-1]
+
+    with use_workspace("ws_a"):
+        pool = cls(max_size=2)
+    try:
+        one, other = (each.synthesizer for each in pool._pool)
+        assert borrow("ws_a") is one
+        with environment(DASHSCOPE_WORKSPACE="ws_env"):
+            new = borrow("ws_b")  # the other one stays where it is
+            assert new not in (one, other)
+            pool.return_synthesizer(new)
+            assert "connected:True" in str(other) and "connected:True" in str(new)
+            assert borrow("ws_b") is new
+            assert borrow("") is other  # rule 4: it was made for ws_a
+    finally:
+        for each in {*used, one, other}:
+            each.ws.sock.send_close()
+            if hasattr(each, "thread"):
+                each.thread.join(5)
+        pool.shutdown()
+        del cls._instance
+    assert seen(loopback) == ["ws_a", "ws_a", "ws_b"]
+
+
+def test_p1_a_pool_that_was_told_its_workspace_lends_to_all(loopback: Loopback) -> None:
+    need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    pool = cls(max_size=1, workspace=NAMED)
+    try:
+        (one,) = (each.synthesizer for each in pool._pool)
+        with use_workspace("ws_b"):
+            assert pool.borrow_synthesizer("cosyvoice-v1", "longxiaochun") is one
+    finally:
+        one.ws.sock.send_close()
+        if hasattr(one, "thread"):
+            one.thread.join(5)
+        pool.shutdown()
+        del cls._instance
+    assert seen(loopback) == [NAMED]

@@ -347,7 +347,9 @@ def test_p08_a_coroutine_that_never_begins_warns_as_natively(wrap: Any, end: str
         del coroutine
         gc.collect()
     expected = ["coroutine '_sleeping' was never awaited"] if end == "forget" else []
-    assert [str(each.message) for each in caught] == expected
+    # The collector may find what other tests have left.
+    told = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    assert told == expected
 
 
 def test_p08_an_abandoned_async_generator_is_closed_in_the_turn_in_which_it_natively_is() -> None:

@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from _sdk import AIO_GENERATION, need
 
 EXECUTORS = ("executor", "map", "run_in_executor")
 POOLS = ("apply", "apply_async", "map", "map_async", "starmap", "starmap_async")
-POOLS += ("imap", "imap_unordered", "keyword")
+POOLS += ("imap", "imap_unordered", "keyword", "callback", "callbacks", "error_callback")
 METHODS = multiprocessing.get_all_start_methods()
 KINDS = {
     "ThreadPoolExecutor": EXECUTORS,
@@ -37,16 +38,17 @@ INHERIT = (
 
 #: The work, in a module that a worker can import.
 WORK = """
-from contextvars import ContextVar
-
-from dashscope_ws_patch import _carry, get_workspace
+from dashscope_ws_patch import _carry, get_workspace, set_workspace
 
 # As the variable of calls: what holds while the SDK works, and never in a worker.
-call = ContextVar("call", default=None)
-_carry.VARIABLES.append(call)
+call = _carry.variable("call", None)
 
 def ambient(*_):
     return get_workspace(), call.get()
+
+def forget(*_):
+    set_workspace("ws_forgotten")
+    return ambient()
 """
 
 PROGRAM = """
@@ -55,7 +57,7 @@ from concurrent import futures
 import multiprocessing, multiprocessing.pool
 
 from dashscope_ws_patch import use_workspace
-from work import ambient, call
+from work import ambient, call, forget
 
 def make(kind):
     name, _, method = kind.partition("-")
@@ -84,16 +86,30 @@ WAYS = {
     "imap": lambda pool: next(pool.imap(ambient, [1])),
     "imap_unordered": lambda pool: next(pool.imap_unordered(ambient, [1])),
     "keyword": lambda pool: pool.apply_async(func=ambient, args=()).get(),
+    "callback": lambda pool: called_back(lambda call: pool.apply_async(int, callback=call)),
+    "callbacks": lambda pool: called_back(lambda call: pool.map_async(int, "1", None, call)),
+    "error_callback": lambda pool: called_back(
+        lambda call: pool.starmap_async(int, ["x"], error_callback=call)
+    ),
 }
+
+def called_back(begin):
+    # What it finds is found in this process, by a thread of the pool.
+    seen = futures.Future()
+    begin(lambda _: seen.set_result(ambient()))
+    begin(lambda _: forget())
+    return seen.result()
 
 def drive(pool, ways):
     found = {}
     for way in ways:
         work = WAYS[way]
         found[way] = []
-        for tenant in ("ws_a", "ws_b", "", None):
+        for tenant in ("ws_a", "ws_b", "", None, "forget"):
             if tenant is None:
                 found[way].append(work(pool))
+            elif tenant == "forget":  # in no scope either: the next way must not find it
+                getattr(pool, "submit", getattr(pool, "apply_async", None))(forget)
             else:
                 with use_workspace(tenant or None):
                     call.set(tenant)
@@ -125,12 +141,12 @@ if __name__ == "__main__":
 """
 
 
-def run(tmp_path: Path, options: list[str], *arguments: str, **env: str) -> str:
+def run(tmp_path: Path, arguments: list[str], **env: str) -> str:
     (tmp_path / "work.py").write_text(WORK)
     (tmp_path / "program.py").write_text(PROGRAM)
     root = str(Path(__file__).parent.parent)
     done = subprocess.run(
-        [sys.executable, *options, str(tmp_path / "program.py"), *arguments],
+        [sys.executable, *arguments],
         env={
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": os.pathsep.join([root, str(tmp_path)]),
@@ -149,9 +165,54 @@ def test_p08_a_worker_keeps_no_scope_and_no_call(
     kind: str, options: list[str], tmp_path: Path
 ) -> None:
     ways = json.dumps({kind: KINDS[kind]})
-    found = json.loads(run(tmp_path, options, ways, DASHSCOPE_WORKSPACE="ws_env"))[kind]
+    command = [*options, str(tmp_path / "program.py"), ways]
+    found = json.loads(run(tmp_path, command, DASHSCOPE_WORKSPACE="ws_env"))[kind]
     no_call = None
     assert found.pop("first") == ["ws_maker", no_call]
     assert found.pop("first outside") == ["ws_env", no_call]
     expected = [["ws_a", no_call], ["ws_b", no_call], [None, no_call], ["ws_env", no_call]]
     assert found == {when: {way: expected for way in KINDS[kind]} for when in found}
+
+
+CALLS = """
+import asyncio, json, sys
+from concurrent.futures import ThreadPoolExecutor
+
+import dashscope
+from dashscope.aigc.generation import AioGeneration, Generation
+import dashscope_ws_patch
+from dashscope_ws_patch.selftest.loopback import Loopback
+
+native = ThreadPoolExecutor.submit
+
+async def main():
+    loop = asyncio.get_running_loop()
+    await AioGeneration.call("m", "own")
+    patched = [ThreadPoolExecutor.submit is not native]
+    # The name of the host is looked up in a thread that is born in this call.
+    await AioGeneration.call("m", "named", workspace="ws_a")
+    await loop.run_in_executor(None, Generation.call, "m", "own")
+    return patched + [ThreadPoolExecutor.submit is not native]
+
+with Loopback() as service:
+    dashscope.base_http_api_url = f"http://localhost:{service.port}/api/v1"
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    patched = loop.run_until_complete(main())
+    sent = [request.workspaces for request in service.drain()]
+dashscope_ws_patch.unpatch()
+assert ThreadPoolExecutor.submit is native
+print(json.dumps([patched, sent]))
+"""
+
+
+@pytest.mark.parametrize("options", INHERIT, ids=" ".join)
+def test_p08_a_worker_born_in_a_call_keeps_it_not(options: list[str], tmp_path: Path) -> None:
+    """Nor is anything patched (P14) for what comes without a scope, unless a thread can inherit."""
+    need(AIO_GENERATION)
+    (tmp_path / "calls.py").write_text(CALLS)
+    variables = {"DASHSCOPE_WORKSPACE": "ws_env", "DASHSCOPE_API_KEY": "sk-0"}
+    command = [*options, "-W", "ignore", str(tmp_path / "calls.py")]
+    patched, sent = json.loads(run(tmp_path, command, **variables))
+    assert sent == [["ws_env"], ["ws_a"], ["ws_env"]]
+    assert patched == [False, options[-1:] == ["thread_inherit_context=1"]]

@@ -6,15 +6,18 @@ Each test runs in a process of its own, which prints the workspaces of the reque
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
+SITE = TESTS.parent / "dashscope_ws_patch" / "site"
 
 #: What a program does after its imports: requests of three kinds, and no seam left behind.
 CHECK = f"""
@@ -178,9 +181,9 @@ ORDERS = {
 }
 
 
-def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, warnings: str = "ignore", **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, "-W", warnings, "-c", code],
         env={**os.environ, "PYTHONPATH": str(TESTS.parent), **variables},
         capture_output=True,
         text=True,
@@ -198,6 +201,171 @@ def test_p9_order_does_not_matter(order: str) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
     assert ast.literal_eval(line) == ([["ws_a"]] * 3, [], True)
+
+
+#: Finders that are put in front of ours, and ask Python's own instead of all the others.
+FINDERS = {
+    "ten lines": """
+        class Hook:
+            def find_spec(self, name, path=None, target=None):
+                if name.startswith("dashscope."):
+                    return importlib.machinery.PathFinder.find_spec(name, path, target)
+        sys.meta_path.insert(0, Hook())
+    """,
+    "ten lines, for one module": """
+        class Hook:
+            def find_spec(self, name, path=None, target=None):
+                if name == "dashscope.client.base_api":
+                    return importlib.machinery.PathFinder.find_spec(name, path, target)
+        sys.meta_path.insert(0, Hook())
+    """,
+    "ours is gone": """
+        sys.meta_path[:] = [each for each in sys.meta_path if "dashscope" not in repr(each)]
+    """,
+    "typeguard": """
+        import typeguard
+        typeguard.config.typecheck_fail_callback = lambda *about: None  # the SDK's own mistakes
+        typeguard.install_import_hook("dashscope")
+    """,
+}
+
+
+def _said(output: str) -> tuple[object, int]:
+    """What CHECK has found, and how often it was said that seams were patched late."""
+    (line,) = [line.partition("> ")[2] for line in output.splitlines() if "> (" in line]
+    return ast.literal_eval(line), output.count("past this package's finder")
+
+
+@pytest.mark.parametrize("by", ["scope", "environment"])
+@pytest.mark.parametrize("finder", FINDERS)
+def test_p9_a_finder_in_front_that_does_not_ask_ours(finder: str, by: str) -> None:
+    if finder == "typeguard":
+        pytest.importorskip("typeguard")
+    if (finder, by) == ("ours is gone", "environment"):
+        pytest.skip("nothing of ours is left to be asked: README says so")
+    program = "import importlib.machinery, sys, dashscope_ws_patch\n"
+    program += textwrap.dedent(FINDERS[finder]) + "import dashscope\n"
+    check, variables = CHECK, {}
+    if by == "environment":
+        check = CHECK.replace('use_workspace("ws_a")', "contextlib.nullcontext()")
+        program += "import contextlib\n"
+        variables["DASHSCOPE_WORKSPACE"] = "ws_a"
+    done = run(program + check, "default::RuntimeWarning", **variables)
+    assert done.returncode == 0, done.stderr
+    found = ([["ws_a"]] * 3, [], True)
+    assert _said(done.stdout + done.stderr) == (found, 1), done.stderr
+
+
+def test_p9_pytest_rewrites_the_sdk(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import pytest; pytest.register_assert_rewrite('dashscope')"
+    )
+    test = "def test_it():\n" + textwrap.indent(CHECK, "    ")
+    (tmp_path / "test_it.py").write_text(test)
+    program = f"""
+import dashscope_ws_patch, pytest
+pytest.main(["-sq", "-p", "no:cacheprovider", "-p", "no:xdist", {str(tmp_path)!r}])
+"""
+    done = run(program, "default::RuntimeWarning")
+    found = ([["ws_a"]] * 3, [], True)
+    assert _said(done.stdout) == (found, 1), done.stdout
+
+
+def test_p9_what_is_imported_later_is_seen_again() -> None:
+    """Whoever has been passed over goes first from then on; nobody else's place changes."""
+    program = textwrap.dedent(FINDERS["ten lines"]) + textwrap.dedent(
+        """
+        others = list(sys.meta_path)
+        import dashscope
+        from dashscope_ws_patch import _activation
+        assert sys.meta_path[0] is _activation._finder, sys.meta_path
+        assert sys.meta_path[1:] == [each for each in others if each is not _activation._finder]
+        before = len(_activation._patches)
+        import dashscope.assistants, dashscope.threads, dashscope.files
+        assert _activation._missed() == []
+        """
+    )
+    done = run("import importlib.machinery, sys, dashscope_ws_patch" + program)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("by", ["import", "start-up file"])
+def test_p9_an_sdk_in_an_archive(by: str, tmp_path: Path) -> None:
+    """Up to CPython 3.9 zipimport knows only load_module()."""
+    (sdk,) = importlib.util.find_spec("dashscope").submodule_search_locations  # type: ignore[union-attr,misc]
+    with zipfile.ZipFile(tmp_path / "sdk.zip", "w") as archive:
+        for file in Path(sdk).rglob("*"):
+            if file.suffix not in (".pyc", ".so"):
+                archive.write(file, file.relative_to(Path(sdk).parent))
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "sdk.zip")!r})
+{"import dashscope_ws_patch" if by == "import" else ""}
+import dashscope, zipimport
+assert "dashscope_ws_patch" in sys.modules
+for module in (dashscope, sys.modules["dashscope.client.base_api"]):
+    assert "sdk.zip" in module.__file__, module
+    assert type(module.__loader__) is zipimport.zipimporter is type(module.__spec__.loader)
+assert "sdk.zip" in dashscope.__path__[0]
+"""
+    path = [str(TESTS.parent), *([] if by == "import" else [str(SITE)])]
+    done = run(program + CHECK, PYTHONPATH=os.pathsep.join(path), DASHSCOPE_WS_PATCH_STRICT="1")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
+    assert ast.literal_eval(line) == ([["ws_a"]] * 3, [], True)
+
+
+#: The package dropped from sys.modules, by a suite that drops all that begins with "dashscope".
+DROP = """
+for name in [name for name in sys.modules if name.startswith({prefix!r})]:
+    del sys.modules[name]
+"""
+
+
+@pytest.mark.parametrize("prefix", ["dashscope_ws_patch", "dashscope"])
+@pytest.mark.parametrize("sdk", ["before", "after"])
+def test_p9_the_package_itself_is_dropped_and_imported_anew(prefix: str, sdk: str) -> None:
+    """The second copy takes over from the first; who holds names of the first goes on with them."""
+    program = """
+    import contextlib, sys, dashscope_ws_patch
+    first = dashscope_ws_patch
+    {before}
+    with first.use_workspace("ws_old"):
+        pass
+    {drop}
+    {after}
+    import dashscope, dashscope_ws_patch
+    assert dashscope_ws_patch is not first
+    assert dashscope_ws_patch.is_patched() and not first.is_patched()
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(1) as pool, first.use_workspace("ws_a"):
+        assert dashscope_ws_patch.get_workspace() == "ws_a"
+        assert pool.submit(first.get_workspace).result() == "ws_a"
+        {check}
+    {check}
+    dashscope_ws_patch.unpatch()
+    assert not [each for each in sys.meta_path if "dashscope" in type(each).__module__]
+    Generation = sys.modules["dashscope.aigc.generation"].Generation
+    for function in (Generation.call, BaseAsyncApi.fetch, ThreadPoolExecutor.submit):
+        assert "dashscope_ws_patch" not in function.__code__.co_filename, function
+    assert sys.modules["dashscope.client.base_api"].requests is sys.modules["requests"]
+    """
+    parts = {
+        "before": "import dashscope" if sdk == "before" else "",
+        "drop": DROP.format(prefix=prefix),
+        "after": "import dashscope" if sdk == "after" else "",
+    }
+    program = textwrap.dedent(program)
+    program = program.replace("    {check}", textwrap.indent(CHECK.replace("ws_a", "ws_x"), "    "))
+    program = program.replace("{check}", CHECK)
+    for name, text in parts.items():
+        program = program.replace(f"{{{name}}}", text)
+    done = run(program, DASHSCOPE_WS_PATCH_STRICT="1")
+    assert done.returncode == 0, done.stderr
+    lines = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
+    assert [ast.literal_eval(line) for line in lines] == [
+        ([[name]] * 3, [], True) for name in ("ws_x", "ws_a")
+    ]
 
 
 def test_p9_a_module_that_is_being_searched() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import typing
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,12 +21,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from _record import SETTINGS, record
 from _sdk import (
     AIO_GENERATION,
     ASR,
     GENERATION,
     OBJECTS,
+    PLACEHOLDERS,
     TTS_V2,
+    in_new_process,
     make_synthesizer,
     need,
     seen,
@@ -33,7 +37,7 @@ from _sdk import (
 
 from dashscope_ws_patch import _activation, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has, surfaces
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has, surfaces
 
 PATCHED = "dashscope.client.base_api"
 
@@ -41,7 +45,9 @@ PATCHED = "dashscope.client.base_api"
 def _patched() -> list[tuple[Any, str, Any, Any]]:
     """Owner, name, the original and what stands in its place, for all that is patched."""
     surfaces()
-    return [tuple(made)[:4] for made in _activation._patches]  # type: ignore[misc]
+    made = [tuple(made)[:4] for made in _activation._patches]
+    assert len(made) > 20
+    return made  # type: ignore[return-value]
 
 
 def _functions() -> Iterator[tuple[Any, Any]]:
@@ -142,6 +148,75 @@ def test_p11_bound_methods_have_the_attributes_of_methods() -> None:
     assert method == service.list_vocabularies and hash(method) == hash(service.list_vocabularies)
     assert {method: 1}[service.list_vocabularies] == 1
     assert method != _service().list_vocabularies
+
+
+#: Held by a program whose SDK a test suite drops from sys.modules: (what it needs, how it sends)
+HELD = {
+    "host, pointed": (GENERATION, "pointed(Generation.call, 'm', 'hi')"),
+    "request": (GENERATION, "held(Generation.call, 'm', 'hi')"),
+    "tasks": (f"{PATCHED}:BaseAsyncApi", "held(BaseAsyncApi.fetch, 't')"),
+    "list of tasks": (f"{PATCHED}:BaseAsyncAioApi.list", "held(BaseAsyncAioApi.list)"),
+    "placeholder": (
+        "dashscope.common.env:resolve_base_url",
+        f"held(Generation.call, 'm', 'hi', base_address='https://{PLACEHOLDERS}/api/v1')",
+    ),
+    "client": ("dashscope:Client", "held(client.models.list)"),
+    "client made late": ("dashscope:Client", "held(lambda: Client().models.list())"),
+    "older client": ("dashscope:Client", "held(older.models.list)"),
+    "client's socket": ("dashscope:Client", "held(lambda: client.ws_connection().close())"),
+    "client's agentstudio": ("dashscope:Client", "held(lambda: client.agentstudio.agents.list())"),
+    "agentstudio": (
+        "dashscope.agentstudio.client:Client",
+        "held(lambda: Studio(api_key='sk').agents.list())",
+    ),
+}
+_HOLD = """
+import asyncio, inspect
+{objects}
+old = dashscope
+def held(function, *args, **kwargs):
+    for name in [name for name in sys.modules if name.split(".")[0] == "dashscope"]:
+        del sys.modules[name]
+    with use_workspace("ws-a"):
+        result = function(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+def pointed(*args):
+    kept = old.base_http_api_url
+    old.base_http_api_url = "https://ws-p.cn-beijing.maas.aliyuncs.com/api/v1"
+    try:
+        held(*args)
+    finally:
+        old.base_http_api_url = kept
+"""
+_OBJECTS = {
+    f"{PATCHED}:BaseAsyncApi": f"from {PATCHED} import BaseAsyncApi",
+    f"{PATCHED}:BaseAsyncAioApi.list": f"from {PATCHED} import BaseAsyncAioApi",
+    "dashscope:Client": """
+import dashscope_ws_patch
+from dashscope import Client
+client = Client()
+dashscope_ws_patch.unpatch()
+older = Client()
+dashscope_ws_patch.patch()
+""",
+    "dashscope.agentstudio.client:Client": """
+from dashscope.agentstudio.client import Client as Studio
+""",
+}
+
+
+def test_p11_the_sdk_dropped_from_sys_modules_while_its_classes_are_used() -> None:
+    calls = {name: call for name, (needs, call) in HELD.items() if _has(needs)}
+    objects = "\n".join(code for needs, code in _OBJECTS.items() if _has(needs))
+    hold, *found = in_new_process(
+        _HOLD.format(objects=objects), *calls.values(), DASHSCOPE_API_KEY="sk-loopback"
+    )
+    assert hold == []
+    for name, requests in zip(calls, found):
+        shared = name in ("request", "tasks", "list of tasks")
+        host = "dashscope.aliyuncs.com" if shared else "ws-a.cn-beijing.maas.aliyuncs.com"
+        assert set(requests) == {f"{host} ws-a"}, name
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -507,3 +582,43 @@ def test_p11_the_sdks_finalizers_set_nothing_in_the_context_that_they_interrupt(
     dialog = object.__new__(Dialog)
     dialog.__del__()
     assert dialog.cleaned and not cleaned.get()
+
+
+def _warned(surface: Surface, loopback: Loopback) -> list[tuple[str, str, int]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)
+        record(loopback, surface, SETTINGS["environment"])
+    return [(each.category.__name__, each.filename, each.lineno) for each in caught]
+
+
+def test_p11_warnings_of_the_sdk_point_to_who_calls_it(loopback: Loopback) -> None:
+    """By their line they are filtered, shown in __main__ alone, and found by who must act."""
+    told = {f"dashscope.{name}" for name in ("assistants", "threads")}
+    warning = [
+        surface
+        for surface in surfaces()
+        if any(need.rpartition(":")[0].startswith(tuple(told)) for need in surface.needs)
+    ]
+    shimmed = [_warned(surface, loopback) for surface in warning]
+    unpatch()
+    assert shimmed == [_warned(surface, loopback) for surface in warning]
+    if _has("dashscope:Client"):
+        assert sum(map(len, shimmed)) > 10
+
+
+@pytest.mark.parametrize("how", ["import", "client"])
+def test_p11_warnings_of_the_sdk_at_import_and_in_constructors(how: str) -> None:
+    code = """
+    import dashscope_ws_patch
+    import dashscope.assistants.assistants
+    from dashscope import Threads
+    """
+    if how == "client":
+        need("dashscope:Client")
+        code = "import dashscope_ws_patch, dashscope\n\ndashscope.Client(api_key='sk', region='x')"
+    said = []
+    for value in ("0", "1"):
+        done = run(code, PYTHONWARNINGS="always", DASHSCOPE_WS_PATCH=value)
+        said.append([line for line in done.stderr.splitlines() if "Warning" in line])
+    assert said[0] == said[1]

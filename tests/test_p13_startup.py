@@ -203,8 +203,7 @@ def test_p11_a_folder_that_stands_for_a_neighbour_is_one(tmp_path: Path) -> None
     (tmp_path / "sitecustomize").mkdir()
     code = (
         # Debian's Python has a sitecustomize of its own, a module, which beats a folder.
-        "import sitecustomize as s\n"
-        "print((list(getattr(s, '__path__', ())), s.__spec__.origin))"
+        "import sitecustomize as s\nprint((list(getattr(s, '__path__', ())), s.__spec__.origin))"
     )
     assert printed(code, SITEDIR, tmp_path) == printed(code, tmp_path)
 

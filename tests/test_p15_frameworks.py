@@ -8,13 +8,11 @@ them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
 from _record import environment
 
-import dashscope_ws_patch
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 
@@ -123,26 +121,21 @@ CALLS = [
 ]
 
 
-@pytest.fixture
-def service(loopback: Loopback) -> Iterator[Loopback]:
-    dashscope_ws_patch.patch(clients=True)
-    yield loopback
-    dashscope_ws_patch.patch(clients=False)
-
-
 @pytest.mark.parametrize("call", CALLS)
-def test_p15_frameworks_carry_the_workspace(service: Loopback, call: Callable[[], Any]) -> None:
+def test_p15_frameworks_carry_the_workspace(
+    with_clients: Loopback, call: Callable[[], Any]
+) -> None:
     with environment(DASHSCOPE_WORKSPACE="ws_env"):
         call()
-        found = [request.workspaces for request in service.drain() if not request.foreign]
+        found = [request.workspaces for request in with_clients.drain() if not request.foreign]
         assert found and all(each == ["ws_env"] for each in found)
         with use_workspace("ws_scope"):
             call()
-        found = [request.workspaces for request in service.drain() if not request.foreign]
+        found = [request.workspaces for request in with_clients.drain() if not request.foreign]
         assert found and all(each == ["ws_scope"] for each in found)
 
 
-def test_p15_default_headers_of_a_client_stay(service: Loopback) -> None:
+def test_p15_default_headers_of_a_client_stay(with_clients: Loopback) -> None:
     openai = pytest.importorskip("openai")
     mine = {"x-dashscope-workspace": "ws_mine"}
     with use_workspace("ws_scope"):
@@ -150,4 +143,4 @@ def test_p15_default_headers_of_a_client_stay(service: Loopback) -> None:
             client.chat.completions.create(model="m", messages=MESSAGES)
         with openai.OpenAI(api_key=KEY, base_url=BASE) as client:
             client.chat.completions.create(model="m", messages=MESSAGES, extra_headers=mine)
-    assert [request.workspaces for request in service.drain()] == [["ws_mine"]] * 2
+    assert [request.workspaces for request in with_clients.drain()] == [["ws_mine"]] * 2

@@ -13,14 +13,11 @@ import aiohttp
 import httpx
 import pytest
 import requests
-from _libraries import trust
+from _libraries import FOREIGN, URL, seen, trust
 
 import dashscope_ws_patch
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-
-URL = "https://dashscope.aliyuncs.com/compatible-mode/v1/models"
-FOREIGN = "https://results.oss-cn-beijing.aliyuncs.com/a.png"
 
 
 async def with_aiohttp(url: str) -> None:
@@ -45,10 +42,6 @@ def switched_off(loopback: Loopback) -> Iterator[Loopback]:
     dashscope_ws_patch.patch(clients=False)
     yield loopback
     dashscope_ws_patch.patch(clients=False)
-
-
-def seen(loopback: Loopback) -> list[list[str]]:
-    return [request.workspaces for request in loopback.drain()]
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])

@@ -10,7 +10,6 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -21,8 +20,10 @@ import httpx
 import pytest
 import requests
 from _environments import clean
-from _libraries import trust
+from _libraries import FOREIGN, URL, seen, trust
 from _record import environment
+from _sdk import GENERATION, OBJECTS, need
+from hosts import ca_file
 
 import dashscope_ws_patch
 from dashscope_ws_patch import (
@@ -36,21 +37,7 @@ from dashscope_ws_patch import (
 from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.selftest import libraries
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-
-URL = "https://dashscope.aliyuncs.com/compatible-mode/v1/models"
-FOREIGN = "https://results.oss-cn-beijing.aliyuncs.com/a.png"
-
-
-@pytest.fixture
-def service(loopback: Loopback) -> Iterator[Loopback]:
-    dashscope_ws_patch.patch(clients=True)
-    yield loopback
-    dashscope_ws_patch.patch(clients=False)
-
-
-def seen(loopback: Loopback) -> list[list[str]]:
-    return [request.workspaces for request in loopback.drain()]
-
+from dashscope_ws_patch.selftest.surfaces import _find
 
 # What is the service
 
@@ -131,7 +118,7 @@ def test_p15_what_is_no_url_is_foreign(url: object) -> None:
     assert not _hosts.in_url(url)
 
 
-def test_p15_more_hosts(service: Loopback) -> None:
+def test_p15_more_hosts(with_clients: Loopback) -> None:
     with environment(DASHSCOPE_WS_PATCH_HOSTS=" Gateway.corp.example, .internal.example,"):
         assert _hosts.is_unnamed("gateway.corp.example:8443")
         assert _hosts.is_unnamed("a.b.internal.example")
@@ -141,21 +128,21 @@ def test_p15_more_hosts(service: Loopback) -> None:
         with use_workspace("ws_a"):
             requests.get("https://gateway.corp.example/v1/models", timeout=30)
     assert not _hosts.is_unnamed("gateway.corp.example")
-    assert seen(service) == [["ws_a"]]
+    assert seen(with_clients) == [["ws_a"]]
 
 
 @pytest.mark.parametrize(
     "entry",
     ["https://gateway.corp.example", "gateway.corp.example:443", "*.corp.example", ".", "a b"],
 )
-def test_p12_a_malformed_host_is_refused(service: Loopback, entry: str) -> None:
+def test_p12_a_malformed_host_is_refused(with_clients: Loopback, entry: str) -> None:
     with environment(DASHSCOPE_WS_PATCH_HOSTS=f"other.example,{entry}"), use_workspace("ws_a"):
         with pytest.raises(WorkspaceError, match="DASHSCOPE_WS_PATCH_HOSTS") as refused:
             requests.get(URL, timeout=30)
         assert repr(entry) in str(refused.value)
-        assert seen(service) == []
+        assert seen(with_clients) == []
         requests.get(FOREIGN, timeout=30)  # none of its business
-    assert seen(service) == [[]]
+    assert seen(with_clients) == [[]]
 
 
 # Off
@@ -201,25 +188,19 @@ def test_p15_the_modules_waited_for_are_those_of_the_table() -> None:
     assert {seam.module for seam in _libraries.SEAMS} == _activation.LIBRARIES
 
 
-def test_p8_what_was_sent_in_another_scope_is_sent_again(service: Loopback) -> None:
+def test_p8_what_was_sent_in_another_scope_is_sent_again(with_clients: Loopback) -> None:
     with requests.Session() as session, httpx.Client(verify=trust()) as client:
         with use_workspace("ws_a"):
             one, other = session.get(URL), client.get(URL)
         with use_workspace("ws_b"):
-            session.send(one.request, verify=trust_file())
+            session.send(one.request, verify=ca_file())
             client.send(other.request)
         # It can be read where the shim is not.
         assert b"dashscope_ws_patch" not in pickle.dumps([one, other])
-    assert seen(service) == [["ws_a"], ["ws_a"], ["ws_b"], ["ws_b"]]
+    assert seen(with_clients) == [["ws_a"], ["ws_a"], ["ws_b"], ["ws_b"]]
 
 
-def trust_file() -> str:
-    from hosts import ca_file
-
-    return ca_file()
-
-
-def test_p4_another_patcher_that_keeps_ours_keeps_nothing_on(service: Loopback) -> None:
+def test_p4_another_patcher_that_keeps_ours_keeps_nothing_on(with_clients: Loopback) -> None:
     """One that wraps after us, and one that saves what is there and puts it back."""
     ours = requests.Session.send
 
@@ -236,7 +217,7 @@ def test_p4_another_patcher_that_keeps_ours_keeps_nothing_on(service: Loopback) 
             requests.get(URL, timeout=30)
     finally:
         requests.Session.send = ours.__wrapped__  # type: ignore[attr-defined, method-assign]
-    assert seen(service) == [["ws_a"], [], []]
+    assert seen(with_clients) == [["ws_a"], [], []]
 
 
 # On
@@ -423,7 +404,7 @@ def test_p17_doctor_drives_the_libraries(monkeypatch: pytest.MonkeyPatch) -> Non
 # In use
 
 
-def test_p15_results_fetched_by_the_same_session(service: Loopback) -> None:
+def test_p15_results_fetched_by_the_same_session(with_clients: Loopback) -> None:
     """As ms-agent's tools do: post, poll, fetch from object storage."""
 
     async def main() -> None:
@@ -434,10 +415,27 @@ def test_p15_results_fetched_by_the_same_session(service: Loopback) -> None:
 
     with use_workspace("ws_a"):
         asyncio.run(main())
-    assert seen(service) == [["ws_a"], ["ws_a"], []]
+    assert seen(with_clients) == [["ws_a"], ["ws_a"], []]
 
 
-def test_p8_tenants_share_a_client(service: Loopback) -> None:
+@pytest.mark.parametrize("name", [*OBJECTS, "Generation over a websocket"])
+def test_p15_the_sdk_connects_in_its_threads_as_its_caller_says(
+    name: str, with_clients: Loopback
+) -> None:
+    """A library that is asked in a new thread would find the environment where a scope holds."""
+    needs, *how = OBJECTS.get(name, (GENERATION,))
+    need(needs)
+    with environment(DASHSCOPE_WORKSPACE="ws_env"), use_workspace(None):
+        if how:
+            make, send = how
+            send(make())
+        else:
+            _find(GENERATION).call("qwen-turbo", "hi", api_protocol="websocket")
+    found = [request.workspaces for request in with_clients.drain() if not request.foreign]
+    assert found and not any(found)
+
+
+def test_p8_tenants_share_a_client(with_clients: Loopback) -> None:
     async def ask(client: Any, tenant: str, number: int) -> None:
         with use_workspace(tenant):
             await asyncio.sleep(0)
@@ -449,18 +447,18 @@ def test_p8_tenants_share_a_client(service: Loopback) -> None:
             await asyncio.gather(*(ask(client, f"ws_{n % 2}", n) for n in range(100)))
 
     asyncio.run(main())
-    requests_ = service.drain()
+    requests_ = with_clients.drain()
     assert len(requests_) == 100
     assert all(request.workspaces == [request.json()["tenant"]] for request in requests_)
 
 
-def test_p8_threads_that_send_one_prepared_request(service: Loopback) -> None:
+def test_p8_threads_that_send_one_prepared_request(with_clients: Loopback) -> None:
     prepared = requests.Request("GET", URL).prepare()
 
     def ask(tenant: str) -> None:
         with use_workspace(tenant), requests.Session() as session:
             for _ in range(10):
-                answer = session.send(prepared, verify=trust_file())
+                answer = session.send(prepared, verify=ca_file())
                 assert answer.request.headers["X-DashScope-WorkSpace"] == tenant
 
     threads = [threading.Thread(target=ask, args=(f"ws_{n}",)) for n in range(2)]
@@ -468,13 +466,13 @@ def test_p8_threads_that_send_one_prepared_request(service: Loopback) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found = [value for values in seen(service) for value in values]
+    found = [value for values in seen(with_clients) for value in values]
     assert sorted(found) == ["ws_0"] * 10 + ["ws_1"] * 10
     assert "X-DashScope-WorkSpace" not in prepared.headers
 
 
 @pytest.mark.skipif(not find_spec("openai"), reason="openai is not installed")
-def test_p8_tenants_share_an_openai_client(service: Loopback) -> None:
+def test_p8_tenants_share_an_openai_client(with_clients: Loopback) -> None:
     import openai
 
     async def ask(client: Any, number: int) -> None:
@@ -489,7 +487,7 @@ def test_p8_tenants_share_an_openai_client(service: Loopback) -> None:
             await asyncio.gather(*(ask(client, number) for number in range(200)))
 
     asyncio.run(main())
-    asked = service.drain()
+    asked = with_clients.drain()
     assert len(asked) == 200
     for request in asked:
         assert request.workspaces == [request.json()["messages"][0]["content"]]

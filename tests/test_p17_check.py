@@ -27,6 +27,7 @@ from hosts import server_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dashscope_ws_patch as shim
 from dashscope_ws_patch import _workspace
 from dashscope_ws_patch.cli import check as _check
 from dashscope_ws_patch.hint.neighbours import KEY as WRONG_KEY
@@ -188,6 +189,105 @@ def test_p17_the_ambient_workspace_is_asked_for(
     with serving() as (service, base):
         assert check("--base-url", base).status == 0
         assert [request.workspaces for request in service.drain()] == [[], ["ws_mine"]]
+
+
+# The compatible mode
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment asks for requests that do without the SDK, and knows this service."""
+    monkeypatch.setenv("DASHSCOPE_WS_PATCH_CLIENTS", "1")
+    monkeypatch.setenv("DASHSCOPE_WS_PATCH_HOSTS", "127.0.0.1")
+    shim.unpatch()
+    yield
+    monkeypatch.undo()
+    shim.unpatch()
+    shim.patch()
+
+
+def _refusing(path: str, status: int = 403, code: str = MODEL.code) -> Policy:
+    def policy(request: Request) -> Denial | None:
+        return Denial(status, code, "no") if path in request.path else ACCOUNTS(request)
+
+    return policy
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize(
+    "key, arguments, policy, sent, verdict, status",
+    [
+        (MAIN, [], ACCOUNTS, [None, None], "The key needs no|该 API Key 不需要", 0),
+        (SUB, ["-w", "ws_mine"], ACCOUNTS, [None, "ws_mine", "ws_mine"],
+         "The workspace ws_mine works.|业务空间 ws_mine 可用。", 0),
+        (SUB, ["-w", "ws_else"], ACCOUNTS, [None, "ws_else", "ws_else"],
+         "The key is not a member of|该 API Key 不是", 1),
+        (SUB, ["-w", "ws_mine"], _refusing("compatible"), [None, "ws_mine", "ws_mine"],
+         "The model qwen-plus is not granted to|业务空间 ws_mine 未获授权", 1),
+        (SUB, ["-w", "ws_mine"], _refusing("compatible", 503, "ServiceUnavailable"),
+         [None, "ws_mine", "ws_mine"], "It could not be found out|无法得出结论", 2),
+        (SUB, ["-w", "ws_mine"], _refusing("/api/v1"), [None, "ws_mine", "ws_mine"],
+         "The workspace ws_mine works.|业务空间 ws_mine 可用。", 1),
+        # What has the same answer in any case is not asked again.
+        ("sk-nobody-000000000", ["-w", "ws_mine"], ACCOUNTS, [None], "", 1),
+    ],
+)  # fmt: skip
+def test_p17_compatible_mode_is_asked_where_clients_is_on(
+    key: str, arguments: list[str], policy: Policy, sent: list[str | None], verdict: str,
+    status: int, lang: str, check: Check, clients: None,
+) -> None:  # fmt: skip
+    with serving(policy) as (service, base):
+        said = check("--base-url", base, "--json", "--lang", lang, *arguments, key=key)
+        requests = service.drain()
+    report = said.report
+    found = report["compatible_mode"]
+    before = ("Compatible mode: ", "兼容模式：")[lang == "zh"]
+    assert (
+        found is None
+        if not verdict
+        else found.startswith(before + verdict.split("|")[lang == "zh"])
+    )
+    assert said.status == status
+    assert [request["header"] for request in report["requests"]] == sent
+    assert [next(iter(request.workspaces), None) for request in requests] == sent
+    asked = ["compatible-mode/v1/chat/completions" in request.path for request in requests]
+    assert asked == [False] * (len(sent) - bool(verdict)) + [True] * bool(verdict)
+    if verdict:
+        assert requests[-1].json()["max_tokens"] == 1
+
+
+def test_p17_compatible_mode_is_told_of_beforehand_and_after(
+    check: Check, clients: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before: list[str] = []
+
+    def policy(request: Request) -> None:
+        before.append(capsys.readouterr().out)
+
+    with serving(policy) as (_, base):
+        said = check("--base-url", base, "--lang", "en", "-w", "ws_mine", key=MAIN)
+    assert "once more in its compatible mode" in before[0]
+    assert "Compatible mode: The workspace ws_mine works." in said.out
+    assert "compatible mode: to 127.0.0.1, X-DashScope-WorkSpace: ws_mine" in said.out
+
+
+def test_p17_compatible_mode_of_an_unknown_host_is_no_yes(
+    check: Check, clients: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DASHSCOPE_WS_PATCH_HOSTS")
+    with serving() as (_, base):
+        said = check("--base-url", base, "--lang", "en", "--json", "-w", "ws_mine")
+    assert "went without ws_mine" in said.report["compatible_mode"]
+    assert said.report["advice"] == "export DASHSCOPE_WS_PATCH_HOSTS=127.0.0.1"
+    assert said.status == 1
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_p17_compatible_mode_is_not_asked_otherwise(check: Check, lang: str) -> None:
+    with serving() as (service, base):
+        said = check("--base-url", base, "--json", "--lang", lang, "-w", "ws_mine")
+        assert [r.path for r in service.drain() if "compatible" in r.path] == []
+    assert said.report["compatible_mode"] is None
 
 
 @pytest.mark.parametrize("neighbour", (*NEIGHBOURS, *SIBLINGS), ids=lambda entry: entry.code)
@@ -423,6 +523,15 @@ def test_p17_without_a_key_it_answers_for_this_environment() -> None:
     assert set(states(said).values()) == {"ok", "warning"}
     assert states(said)["API key"] == "warning"
     assert said.report["requests"] == []
+
+
+def test_p17_what_does_without_the_sdk_is_tried_too() -> None:
+    on = {"DASHSCOPE_WS_PATCH_CLIENTS": "1", "DASHSCOPE_WORKSPACE": "ws_mine"}
+    said = command("--json", PYTHONPATH=SITEDIR, **on)
+    assert states(said)["loopback call"] == "ok"
+    assert said.report["environment"][-2]["found"].endswith(
+        "sent ws_mine, and ws_mine without the SDK"
+    )
 
 
 def test_p17_a_program_that_is_not_activated_is_no_yes() -> None:

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import pytest
 
 from dashscope_ws_patch.selftest import doctor as _doctor
 from dashscope_ws_patch.selftest.doctor import Row, judged
-from dashscope_ws_patch.selftest.prospect import prospect
+from dashscope_ws_patch.selftest.prospect import Prospect, prospect
 
 ROOT = Path(__file__).parents[1]
 SITEDIR = str(ROOT / "dashscope_ws_patch" / "site")
@@ -94,6 +95,58 @@ def test_p17_the_first_screen_has_the_verdict() -> None:
     assert quarters[-1] == (counts[2], counts[2]) and len(quarters) == 4
 
 
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: dict[str, Any]) -> None:
+    """What the processes that drive the SDK say is not of interest here: they say these."""
+    said = tmp_path / "said"
+    said.write_text("\n".join(_doctor._MARK + json.dumps(line) for line in lines))
+
+    def child(task: str, patched: bool = True) -> subprocess.Popen[str]:
+        says = f"print(open({str(said)!r}).read())" if task == "drive" else ""
+        return subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(_doctor, "_child", child)
+
+
+def columns(line: str) -> int:
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line)
+
+
+@pytest.fixture(scope="module")
+def wrong() -> Prospect:
+    """Where as much as can be is wrong."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", SITEDIR)
+        patch.setenv("DASHSCOPE_WORKSPACE", "ws-a")
+        patch.setenv("DASHSCOPE_HTTP_BASE_URL", "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1")
+        return prospect()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 10])
+def test_p17_the_first_screen_holds_what_is_wrong(
+    groups: int,
+    wrong: Prospect,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """However much that is, and in however long words."""
+    row = {"requests": 2, "right": 1, "leaks": 1, "error": "请求没有带业务空间" * 9}
+    rows = [{"surface": f"group {n % 10}: 表面 {n}", **row} for n in range(200)]
+    for sound in (row for row in rows if int(row["surface"][6]) >= groups):
+        sound.update(right=2, leaks=0)
+    seam = {"module": "dashscope.x", "attribute": "y" * 90, "state": "failed", "reason": "no"}
+    told(monkeypatch, tmp_path, {"total": 200}, *rows, {"seams": [seam] * 9})
+    monkeypatch.setattr(_doctor, "prospect", lambda: wrong)
+    assert _doctor.main(argparse.Namespace(json=False, verbose=False)) == 1
+    screen = capsys.readouterr().out.splitlines()
+    assert len(screen) == 23  # and the prompt
+    assert max(map(columns, screen)) <= 80
+    shown = [line for line in screen if line.startswith(("WRONG", "FAILED"))]
+    assert len(shown) >= 2
+    assert screen[-1].startswith(f"and {groups * 20 + 9 - len(shown)} more that are wrong;")
+    assert [line for line in screen if "group" in line and "requests of" in line]
+
+
 def test_p17_a_terminal_has_a_bar() -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -149,21 +202,10 @@ def test_p17_where_it_cannot_be_found_out_the_status_is_2(
 
 
 def test_p17_json_has_the_keys_that_it_had(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """What the processes that drive the SDK say is not of interest here: they say this."""
     row = {"surface": "text: one", "requests": 1, "right": 1, "leaks": 0, "error": ""}
-    lines = "\n".join(
-        _doctor._MARK + json.dumps(line) for line in ({"total": 1}, row, {"seams": []})
-    )
-
-    def child(task: str, patched: bool = True) -> subprocess.Popen[str]:
-        says = lines if task == "drive" else ""
-        return subprocess.Popen(
-            [sys.executable, "-c", f"print({says!r})"], stdout=subprocess.PIPE, text=True
-        )
-
-    monkeypatch.setattr(_doctor, "_child", child)
+    told(monkeypatch, tmp_path, {"total": 1}, row, {"seams": []})
     for variables, shim, status in (({}, "not active", 0), ({OFF: "0"}, "switched off", 1)):
         monkeypatch.setenv("DASHSCOPE_WORKSPACE", "llm-x1y2")
         for name, value in variables.items():

@@ -209,9 +209,11 @@ def test_every_surface_hints_and_shows_what_it_would_natively(
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_every_surface_tells_what_is_named_from_what_is_ambient(name: str, hints: Hints) -> None:
-    with serving(Refusing()) as drive, shim.use_workspace("ws_scope"):
+    policy = Refusing()
+    with serving(policy) as drive, shim.use_workspace("ws_scope"):
         drive.named = {"workspace": "ws_named"}
         outcome(drive, SURFACES[name])
+    assert bool(hints.texts) == bool(policy.refused)
     explicit = ("the calling code",)
     for text in hints.texts:
         sources = explicit if "'ws_named'" in text else ("the scope (use_workspace)",)
@@ -399,9 +401,7 @@ def test_names_the_scope_that_was_left_before_the_stream_was_read(hints: Hints) 
 
 
 @pytest.mark.parametrize("variable", ["DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"])
-def test_names_the_variable(
-    variable: str, hints: Hints, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_the_variable(variable: str, hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "ws_a")
     with serving(Refusing()):
         generate()

@@ -9,7 +9,7 @@ import pytest
 
 import dashscope_ws_patch as shim
 from dashscope_ws_patch.cli import explain as _explain
-from dashscope_ws_patch.cli.main import COMMANDS
+from dashscope_ws_patch.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -43,6 +43,42 @@ def test_p17_every_command_is_named_and_there_are_no_others(lang: str) -> None:
     assert set(named) - {"doctor"} <= set(COMMANDS)
     told = {*named, *re.findall(r"`([a-z]+)`", TEXTS[lang])}
     assert set(COMMANDS) <= told
+
+
+@each
+def test_p17_every_option_is_one_of_its_command(
+    lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = re.findall(
+        r"(?:python -m dashscope_ws_patch|dashscope-ws-patch) ([a-z]+)((?: -{1,2}[a-z][^\n`&]*)+)",
+        TEXTS[lang],
+    )
+    given = {
+        (command, option)
+        for command, words in lines
+        for option in re.findall(r" (--?[a-z][a-z-]*)", words.partition(" -- ")[0])
+    }
+    assert len(given) >= 3
+    for command, option in given:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert re.search(rf"{option}\b", capsys.readouterr().out), (command, option)
+
+
+def _told(text: str) -> tuple[object, ...]:
+    """What a translation must not change: code, and how many rows and points each section has."""
+    blocks = re.findall(r"^```.*?^```$", text, re.M | re.S)
+    shown = [re.sub(r" *#.*", "", block).replace(" --lang zh", "") for block in blocks]
+    # The tables of codes have a test of their own.
+    prose = re.sub(r"^```.*?^```$|<!-- \w+:.*?<!-- /", "", text, flags=re.M | re.S)
+    sections = re.split(r"^## ", text, flags=re.M)
+    lengths = [len(re.findall(r"^(?:\||- )", section, re.M)) for section in sections]
+    return shown, set(re.findall(r"`([^`]+)`", prose.replace("\n", " "))), lengths
+
+
+def test_p17_the_chinese_one_is_whole() -> None:
+    for english, chinese in zip(_told(TEXTS["en"]), _told(TEXTS["zh"])):
+        assert english == chinese
 
 
 @each

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _environments import OLD_SDK, Environment, build_wheel, clean
+from _environments import OLD_SDK, QUIET, Environment, build_wheel, clean
 
 from dashscope_ws_patch.selftest.loopback import Loopback
 
@@ -26,17 +26,6 @@ dashscope.Generation.call(model="qwen-turbo", prompt="hello", api_key="sk-loopba
 """
 RUN = [os.path.join(BIN, "dashscope-ws-patch"), "run", "--"]
 
-#: They send nothing anywhere.
-QUIET = {
-    "OTEL_TRACES_EXPORTER": "none",
-    "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_LOGS_EXPORTER": "none",
-    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
-    "DD_TRACE_ENABLED": "false",
-    "ELASTIC_APM_DISABLE_SEND": "true",
-    "ELASTIC_APM_CLOUD_PROVIDER": "none",
-}
 #: Each tool, how it is called, and whether its sitecustomize runs the next one.
 TOOLS = {
     "opentelemetry-instrument": ([], False),

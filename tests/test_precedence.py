@@ -339,5 +339,3 @@ def test_rule_7_an_empty_header_names_nothing_async(drive: Drive, loopback: Loop
     with use_workspace(AMBIENT):
         drive.run(_find(AIO_GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""}))
     assert seen(loopback) == [AMBIENT]
-
-

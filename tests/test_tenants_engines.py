@@ -1,4 +1,4 @@
-"""P16: Celery, Dramatiq and Dask follow scopes, with real workers and brokers on this machine.
+"""P16: engines follow scopes, or what README says to write, with real workers and brokers.
 
 Each needs its engine: ``tox -e engines`` installs them.
 """
@@ -6,11 +6,13 @@ Each needs its engine: ``tox -e engines`` installs them.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import queue
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,7 @@ app.conf.update(
     result_backend="file://" + folder + "/results",
     broker_connection_retry_on_startup=True,
     worker_prefetch_multiplier=1,
+    result_chord_retry_interval=0.1,
 )
 
 def seen(*label):
@@ -104,6 +107,7 @@ def publish(tenant):
     plain.apply_async((tenant, "linked"), link=link.s(tenant, "callback"))
     chain(plain.s(tenant, "chain1"), link.s(tenant, "chain2"), link.s(tenant, "chain3")).delay()
     group(plain.s(tenant, f"group{n}") for n in range(3)).delay()
+    chord([plain.s(tenant, f"chord{n}") for n in range(2)])(link.s(tenant, "chorddone"))
     retried.delay(tenant)
     failing.delay(tenant)
     nesting.delay(tenant)
@@ -113,7 +117,7 @@ def publish(tenant):
 #: What each tenant's tasks are expected to say, and how often.
 KINDS = ["plain", "headers", "countdown", "linked", "callback", "chain1", "chain2", "chain3"]
 KINDS += ["group0", "group1", "group2", "retry0", "retry1", "retry2", "failing", "failing"]
-KINDS += ["nesting", "nested", "forgetful"]
+KINDS += ["nesting", "nested", "forgetful", "chord0", "chord1", "chorddone"]
 OTHERS = [("ws_other", "othernested", "ws_other"), ("None", "nonenested", "None")]
 
 
@@ -241,9 +245,9 @@ def test_p16_dask(dask_client: Any) -> None:
 # Dramatiq
 
 
-def _redis(folder: Path) -> tuple[Any, subprocess.Popen[Any]]:
-    """A broker over a redis-server of our own, on a socket in the test's folder."""
-    redis = pytest.importorskip("redis")
+def _redis_server(folder: Path) -> tuple[Path, subprocess.Popen[Any]]:
+    """A redis-server of our own, on a socket in the test's folder."""
+    pytest.importorskip("redis")
     server = shutil.which("redis-server")
     if server is None:
         pytest.skip("redis-server is not installed")
@@ -256,9 +260,15 @@ def _redis(folder: Path) -> tuple[Any, subprocess.Popen[Any]]:
     while not socket.exists():
         assert process.poll() is None
         time.sleep(0.01)
-    from dramatiq.brokers.redis import RedisBroker
+    return socket, process
 
-    pool = redis.ConnectionPool.from_url(f"unix://{socket}")
+
+def _redis(folder: Path) -> tuple[Any, subprocess.Popen[Any]]:
+    socket, process = _redis_server(folder)
+    from dramatiq.brokers.redis import RedisBroker
+    from redis import ConnectionPool
+
+    pool = ConnectionPool.from_url(f"unix://{socket}")
     return RedisBroker(connection_pool=pool), process
 
 
@@ -337,6 +347,125 @@ def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
         assert sorted(seen, key=str) == sorted(expected, key=str)
     finally:
         worker.stop()
+        if server is not None:
+            server.terminate()
+            server.wait()
+
+
+# Those that have no module of ours, as README says what to write. Each program prints what the work
+# of two tenants saw, carried and not.
+
+RECIPES = {
+    "joblib": """
+        import joblib
+        for backend in ("loky", "threading", "multiprocessing"):
+            for tenant in TENANTS:
+                with use_workspace(tenant):
+                    for work in (carry_workspace(seen), seen):
+                        show(joblib.Parallel(2, backend)(joblib.delayed(work)() for _ in range(1)))
+    """,
+    "rq": """
+        import redis, rq
+        connection = redis.Redis(unix_socket_path=SOCKET)
+        queue = rq.Queue(connection=connection)
+        jobs = []
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                jobs += [queue.enqueue(carry_workspace(seen)), queue.enqueue(seen)]
+        rq.Worker([queue], connection=connection).work(burst=True, logging_level="ERROR")
+        for job in jobs:
+            show([job.return_value()])
+    """,
+    "arq": """
+        import asyncio, arq
+        async def task(context, carried, workspace):
+            with use_workspace(workspace):
+                return [carried(), seen()]
+        async def main():
+            settings = arq.connections.RedisSettings(unix_socket_path=SOCKET)
+            pool = await arq.create_pool(settings)
+            jobs = []
+            for tenant in TENANTS:
+                with use_workspace(tenant):
+                    work = carry_workspace(seen)
+                jobs.append(await pool.enqueue_job("task", work, tenant))
+            worker = arq.Worker([task], redis_pool=pool, burst=True, handle_signals=False)
+            await worker.async_run()
+            for job in jobs:
+                show(await job.result())
+            await worker.close()
+        asyncio.run(main())
+    """,
+    "ray": """
+        import ray
+        hook = {"worker_process_setup_hook": "dashscope_ws_patch.patch"}
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook,
+                 _node_ip_address="127.0.0.1")
+        @ray.remote
+        def call(work):
+            return work()
+        @ray.remote
+        def own(workspace):
+            with use_workspace(workspace):
+                return seen()
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                work = [call.remote(carry_workspace(seen)), own.remote(tenant), call.remote(seen)]
+            show(ray.get(work))
+    """,
+    "pyspark": """
+        import pyspark
+        conf = pyspark.SparkConf().setMaster("local[1]").set("spark.driver.host", "127.0.0.1")
+        conf.set("spark.driver.bindAddress", "127.0.0.1").set("spark.ui.enabled", "false")
+        context = pyspark.SparkContext(conf=conf)
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                carried, bare = carry_workspace(seen), context.parallelize([1]).map(seen)
+            show(context.parallelize([1]).map(carried).collect() + bare.collect())
+    """,
+}
+A, B, ENVIRONMENT = ["ws_a"], ["ws_b"], ["ws_env"]
+SHOWN = {
+    # Its threads and processes are those of multiprocessing.pool, which follow by themselves.
+    "joblib": [A, ENVIRONMENT, B, ENVIRONMENT, *[A, A, B, B] * 2],
+    "rq": [A, ENVIRONMENT, B, ENVIRONMENT],
+    "arq": [A * 2, B * 2],
+    "ray": [A * 2 + ENVIRONMENT, B * 2 + ENVIRONMENT],
+    "pyspark": [A + ENVIRONMENT, B + ENVIRONMENT],
+}
+
+
+@pytest.mark.parametrize("engine", RECIPES)
+def test_p16_recipes(engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(engine)
+    if engine == "pyspark" and shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    (tmp_path / "work.py").write_text(
+        "from dashscope_ws_patch import get_workspace\ndef seen(*_):\n    return get_workspace()\n"
+    )
+    socket, server = _redis_server(tmp_path) if engine in ("rq", "arq") else (None, None)
+    program = f"""
+import json
+from dashscope_ws_patch import carry_workspace, use_workspace
+from work import seen
+TENANTS, SOCKET, shown = ["ws_a", "ws_b"], {str(socket)!r}, []
+show = shown.append
+if __name__ == "__main__":
+    {textwrap.dedent(RECIPES[engine]).replace(chr(10), chr(10) + "    ")}
+    print(json.dumps(shown))
+"""
+    (tmp_path / "program.py").write_text(program)
+    try:
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "program.py")],
+            env=_environment(tmp_path),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout.splitlines()[-1]) == SHOWN[engine]
+    finally:
         if server is not None:
             server.terminate()
             server.wait()

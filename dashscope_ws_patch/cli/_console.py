@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from ..hint import refusals
 def any_console() -> Iterator[None]:
     """Inside, nothing that is printed fails for the encoding of a stream, and a reader that closes
     its end of the pipe (``| head``) ends the command quietly, with the status that a shell gives to
-    a program that SIGPIPE ends."""
+    a program that SIGPIPE ends. A full disk ends it with one line."""
     for stream in (sys.stdout, sys.stderr):  # None where they are closed
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -24,13 +25,18 @@ def any_console() -> Iterator[None]:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if error.errno == errno.ENOSPC:
+            with contextlib.suppress(OSError):
+                print(f"dashscope-ws-patch: {error.strerror}", file=sys.stderr, flush=True)
         # The interpreter flushes both once more when it exits.
         with contextlib.suppress(OSError, AttributeError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, sys.stdout.fileno())
             os.dup2(null, sys.stderr.fileno())
-        raise SystemExit(141) from None
+        raise SystemExit(141 if error.errno == errno.EPIPE else 1) from None
 
 
 def language(asked: str | None = None) -> str:

@@ -1,9 +1,10 @@
 """``check``: is it the key, the workspace, the model, or the program?
 
 Says what requests of this environment would carry, then asks the real service with the key that the
-SDK would use: one smallest possible request without a workspace, one with it. Of the key nothing is
-shown but its last four characters. Exit status: 0 it works, 1 it is refused or something here is
-wrong, 2 it could not be asked.
+SDK would use: one smallest possible request without a workspace, one with it, and one to the
+compatible mode where DASHSCOPE_WS_PATCH_CLIENTS is on. Of the key nothing is shown but its last
+four characters. Exit status: 0 it works, 1 it is refused or something here is wrong, 2 it could not
+be asked.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
-from .. import _decision, _workspace
+from .. import _activation, _decision, _hosts, _workspace
 from ..hint import neighbours as near
 from ..hint.refusals import MAIN_ACCOUNT, MODEL, UNPURCHASED, WORKSPACE, Text
 from ..selftest import prospect as _prospect
@@ -132,6 +133,11 @@ def main(namespace: argparse.Namespace) -> int:
         return report.verdict(*_foreseen(here, key_finding))
     answers = list(_asked(namespace, base, report))
     text, advice, status = _judged(answers, namespace.model, here)
+    if _activation.covered() and answers and not answers[-1].final:
+        beside = _beside(namespace, key, answers[-1], report)
+        report.compatible, todo, other = _judged_beside(beside, namespace, here)
+        if status == WORKS:
+            advice, status = todo, other
     if status == WORKS and here.state(FAILED):
         failed = next(finding for finding in here.findings if finding.state == FAILED)
         status = REFUSED
@@ -150,6 +156,8 @@ class _Report:
         self._lang, self._key, self._json = lang, key, as_json
         self._findings: list[dict[str, str]] = []
         self._answers: list[dict[str, Any]] = []
+        #: The verdict on the compatible mode, where it was asked.
+        self.compatible: Text | None = None
 
     def say(self, text: Text) -> None:
         if not self._json:
@@ -178,7 +186,8 @@ class _Report:
         self._answers.append(facts)
 
     def verdict(self, text: Text, advice: Text, status: int) -> int:
-        said, todo = (self._safe(part.to(self._lang)) for part in (text, advice))
+        beside = self.compatible or Text("", "")
+        said, todo, also = (self._safe(part.to(self._lang)) for part in (text, advice, beside))
         if self._json:
             whole = {
                 "verdict": said,
@@ -186,10 +195,11 @@ class _Report:
                 "status": status,
                 "environment": self._findings,
                 "requests": self._answers,
+                "compatible_mode": also or None,
             }
             print(json.dumps(whole, ensure_ascii=False, indent=2))
             return status
-        print(f"\n{said}")
+        print(f"\n{said}" + (f"\n{also}" if also else ""))
         for facts in self._answers:
             header = f"{_decision.HEADER}: {facts['header']}"
             header = header if facts["header"] else _NO_HEADER.to(self._lang)
@@ -266,10 +276,17 @@ def _foreseen(here: Prospect, key: Finding) -> tuple[Text, Text, int]:
                     f"{finding.name.zh}：{finding.found.zh}。",
                 )
                 return text, finding.advice, status
+    named = next(f for f in here.findings if f.name == _prospect.WORKSPACE)
+    if here.active and _workspace.REQUIRE_SCOPE in named.found.en:
+        text = Text(
+            f"Only in a scope: {_workspace.REQUIRE_SCOPE} has all other calls refused.",
+            f"仅在作用域中：{_workspace.REQUIRE_SCOPE} 会拒绝其他调用。",
+        )
+        return text, named.advice, WORKS
     if here.workspace is None:
         return (
             Text("No: no workspace is set, so requests carry none.", "不会：没有设置业务空间。"),
-            next(f.advice for f in here.findings if f.name == _prospect.WORKSPACE),
+            named.advice,
             REFUSED,
         )
     if not here.active:
@@ -304,13 +321,15 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
     if base is not None:
         dashscope.base_http_api_url = base
     url: str = dashscope.base_http_api_url
+    clients = bool(_activation.covered())
     bound = _decision.workspace_in_host(url) or "{workspace_id}" in url
     report.say(
         Text(
-            f"\nAsking {urlsplit(url).hostname} for one token of {options.model}, at most twice "
+            f"\nAsking {urlsplit(url).hostname} for one token of {options.model}, at most twice"
+            f"{', and once more in its compatible mode' if clients else ''} "
             "(it may cost a fraction of a cent).",
-            f"\n向 {urlsplit(url).hostname} 请求 {options.model} 的一个 Token，"
-            "最多两次（可能产生极少费用）。",
+            f"\n向 {urlsplit(url).hostname} 请求 {options.model} 的一个 Token，最多两次"
+            f"{'，另在兼容模式下一次' if clients else ''}（可能产生极少费用）。",
         )
     )
     if bound:
@@ -319,7 +338,7 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
         )
     else:
         with shim.use_workspace(None):
-            answer = _ask(options)
+            answer = _generation(options)
         report.answer(Text("without a workspace", "不带业务空间"), answer)
         yield answer
         if answer.final:
@@ -330,8 +349,8 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
         return  # said among the findings
     if named is None and not bound:
         return
-    with shim.use_workspace(options.workspace) if options.workspace else contextlib.nullcontext():
-        answer = _ask(options)
+    with _scope(options):
+        answer = _generation(options)
     report.answer(Text("with a workspace", "带业务空间"), answer)
     yield answer
 
@@ -366,13 +385,55 @@ def _base(options: argparse.Namespace) -> str | None:
     return None
 
 
-def _ask(options: argparse.Namespace) -> Answer:
-    """Make the smallest request that there is, and see what is sent and what comes back."""
-    import requests
+def _scope(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
+    """The scope of the workspace that the options name, if they do."""
+    from .. import use_workspace
+
+    return use_workspace(options.workspace) if options.workspace else contextlib.nullcontext()
+
+
+def _generation(options: argparse.Namespace) -> Answer:
+    """The smallest request that there is, made by the SDK."""
     from dashscope import Generation
 
+    return _ask(options, lambda: Generation.call(options.model, prompt="1", max_tokens=1))
+
+
+def _beside(options: argparse.Namespace, key: Key, last: Answer, report: _Report) -> Answer:
+    """The same of the compatible mode at the host of the ``last`` answer, as a program without the
+    SDK makes it; by requests, which is there wherever the SDK is."""
+    import dashscope
+    import requests
+
+    parts = urlsplit(dashscope.base_http_api_url)
+    netloc = (f"[{last.host}]" if ":" in last.host else last.host) + (
+        f":{parts.port}" if parts.port else ""
+    )
+    path = re.sub(r"/api/v1/?$", "", parts.path) + "/compatible-mode/v1/chat/completions"
+    body = {
+        "model": options.model,
+        "messages": [{"role": "user", "content": "1"}],
+        "max_tokens": 1,
+    }
+    with _scope(options):
+        answer = _ask(
+            options,
+            lambda: requests.post(
+                f"{parts.scheme}://{netloc}{path}",
+                json=body,
+                headers={"Authorization": f"Bearer {key.value}"},
+            ),
+        )
+    report.answer(Text("compatible mode", "兼容模式"), answer)
+    return answer
+
+
+def _ask(options: argparse.Namespace, call: Callable[[], Any]) -> Answer:
+    """See what ``call`` sends and what comes back."""
+    from requests.adapters import HTTPAdapter
+
     seen: list[Any] = []
-    send = requests.Session.send
+    send = HTTPAdapter.send  # below the shim, which puts the header into what a session sends
 
     def witness(self: Any, request: Any, **settings: Any) -> Any:
         settings["timeout"] = options.timeout
@@ -381,15 +442,15 @@ def _ask(options: argparse.Namespace) -> Answer:
         seen[:] = [request, response]
         return response
 
-    requests.Session.send = witness  # type: ignore[method-assign]
+    HTTPAdapter.send = witness  # type: ignore[method-assign,assignment]
     raised: BaseException | None = None
     try:
         with _quiet():
-            Generation.call(options.model, prompt="1", max_tokens=1)
+            call()
     except Exception as error:
         raised = error
     finally:
-        requests.Session.send = send  # type: ignore[method-assign]
+        HTTPAdapter.send = send  # type: ignore[method-assign]
     request, response = (*seen, None, None)[:2]
     url = str(request.url if request is not None else "")
     host = urlsplit(url).hostname or "?"
@@ -580,3 +641,20 @@ def _judged(answers: list[Answer], model: str, here: Prospect) -> tuple[Text, Te
     elif known is WORKSPACE:
         advice = Text(f"{advice.en} {MAIN_ACCOUNT.en}", f"{advice.zh}{MAIN_ACCOUNT.zh}")
     return text, advice, REFUSED
+
+
+def _judged_beside(
+    answer: Answer, options: argparse.Namespace, here: Prospect
+) -> tuple[Text, Text, int]:
+    """The same of what the compatible mode answered."""
+    named = options.workspace or here.workspace
+    if named and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
+        text = Text(
+            f"the request went without {named}, since {answer.host} is not known for the service.",
+            f"请求没有带 {named}，因为 {answer.host} 不在已知的服务地址中。",
+        )
+        advice = Text(*[f"export {_hosts.VARIABLE}={answer.host}"] * 2)
+        status = REFUSED
+    else:
+        text, advice, status = _judged([answer], options.model, here)
+    return Text(f"Compatible mode: {text.en}", f"兼容模式：{text.zh}"), advice, status

@@ -17,6 +17,7 @@ from contextlib import suppress
 from .run import SITEDIR
 
 STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
+_WAITING = os.path.join(SITEDIR, "waiting.py")
 
 
 class Refusal(Exception):
@@ -83,11 +84,11 @@ def _files(folder: str) -> dict[str, str]:
     """What ``install`` writes: the path and content of each file."""
     # Without the package there is no such file, and nothing happens. The file is run as it is and
     # where it is: a new release of the package needs no new install. It is compiled already, while
-    # this line is compiled at each start.
-    # To ask the import system for it would take as long as all the rest of the start-up.
+    # this line is compiled at each start, and longer variables or imports would show. To ask the
+    # import system for the file would take as long as all the rest of the start-up.
     code = (
-        f"import os, _frozen_importlib_external as f; p = {STARTUP!a}; "
-        "os.path.exists(p) and exec(f.SourceFileLoader('s', p).get_code('s'), {})"
+        f"import _frozen_importlib_external as f; f._path_isfile({_WAITING!a}) and "
+        f"exec(f.SourceFileLoader('s', {_WAITING!a}).get_code('s'), {{}})"
     )
     files = {os.path.join(folder, "dashscope_ws_patch.pth"): code}
     if hasattr(site, "StartupState"):  # PEP 829: it is read instead of the line

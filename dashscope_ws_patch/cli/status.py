@@ -75,7 +75,7 @@ def status() -> Status:
     return found
 
 
-def _python() -> list[str]:
+def this_python() -> list[str]:
     """The command that starts an interpreter as this one was started."""
     switches = {"isolated": "-I", "ignore_environment": "-E", "no_site": "-S", "no_user_site": "-s"}
     flags = [switch for name, switch in switches.items() if getattr(sys.flags, name)]
@@ -84,7 +84,7 @@ def _python() -> list[str]:
 
 def _look_for_ways(found: Status) -> None:
     try:
-        waiting, imported, customize, path = probe(_python(), os.environ)
+        waiting, imported, customize, path = probe(this_python(), os.environ)
     except (OSError, ValueError) as error:
         raise Refusal(f"cannot find out what a new interpreter does: {error}") from error
     files = list(waiting)
@@ -137,7 +137,9 @@ print(ascii(found))
 
 def _look_at_seams(found: Status) -> None:
     output = subprocess.run(
-        [*_python(), "-W", "ignore", "-c", _SEAMS], stdin=subprocess.DEVNULL, capture_output=True
+        [*this_python(), "-W", "ignore", "-c", _SEAMS],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
     )
     try:
         lines = output.stdout.decode("ascii", "replace").splitlines()
@@ -168,6 +170,11 @@ def _look_for_workspace(found: Status) -> None:
     except _workspace.WorkspaceError as error:
         found.notes.append(str(error))
         found.wrong = True
+    try:
+        _workspace.require_scope()
+    except _workspace.WorkspaceError:
+        found.workspace = found.source = None
+        found.notes.append(f"{_workspace.REQUIRE_SCOPE} has calls outside a scope refused")
     for variable in BASE_URLS:
         workspace = _decision.workspace_in_host(os.environ.get(variable))
         if not workspace:

@@ -23,15 +23,9 @@ _ERROR_SIZE = 2048
 
 def watched(result: Any, sent: Sent) -> Any:
     """What a function that sends has returned, looked at: a reply, or what will be one."""
-    kind = type(result)
-    if kind is types.CoroutineType:
-        awaited: Any = _awaited(result, sent)
-        awaited.__name__, awaited.__qualname__ = result.__name__, result.__qualname__
-        return awaited
-    if kind is types.GeneratorType:
-        return _iterated(result, sent)
-    if kind is types.AsyncGeneratorType:
-        return _AsyncItems(result, sent)
+    later = _LATER.get(type(result))
+    if later is not None:
+        return later(result, sent)
     if not fine(result):
         look(result, sent)
     return result
@@ -49,12 +43,17 @@ def heard(callback: Any, sent: Sent) -> Any:
     return looking
 
 
-async def _awaited(coroutine: Any, sent: Sent) -> Any:
-    try:
-        return watched(await coroutine, sent)
-    except Exception as error:
-        look(error, sent)
-        raise
+def _awaited(coroutine: Any, sent: Sent) -> Any:
+    async def awaited() -> Any:
+        try:
+            return watched(await coroutine, sent)
+        except Exception as error:
+            look(error, sent)
+            raise
+
+    result: Any = awaited()
+    result.__name__, result.__qualname__ = coroutine.__name__, coroutine.__qualname__
+    return result
 
 
 def _iterated(items: Any, sent: Sent) -> Iterator[Any]:
@@ -92,6 +91,13 @@ class _AsyncItems:
         if not fine(item):
             look(item, self._sent)
         return item
+
+
+_LATER: dict[type, Any] = {
+    types.CoroutineType: _awaited,
+    types.GeneratorType: _iterated,
+    types.AsyncGeneratorType: _AsyncItems,
+}
 
 
 def fine(outcome: Any) -> bool:

@@ -18,6 +18,7 @@ import platform
 import re
 import subprocess
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -98,9 +99,10 @@ def _report(
     here = prospect()
     facts = _facts(here)
     if not options.json:
-        for line in (
-            _heading(facts, here) if quiet else map("{0[0]:<24}{0[1]}".format, facts.items())
-        ):
+        heading = [
+            *(_heading(facts, here) if quiet else map("{0[0]:<24}{0[1]}".format, facts.items()))
+        ]
+        for line in heading:
             say(line)
     tell()
     results = list(_results(story))
@@ -136,7 +138,7 @@ def _report(
             tell(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
     broken = [process for process in (story, native, shim) if process.wait() != 0]
     for process in broken:
-        print(f"a process that drives the SDK failed: {process.args!r}", file=sys.stderr)
+        print(_cut(f"a process that drives the SDK failed: {process.args!r}"), file=sys.stderr)
     egress = _audit.audit()
     unknown = [way for way in egress if way.state == _audit.UNKNOWN]
     failed = [seam for seam in seams if seam["state"] == "failed"]
@@ -154,7 +156,9 @@ def _report(
             f"\n{carried} of {requests} requests of {len(rows)} surfaces right, {leaks} leaks, "
             f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
         )
-        for line in _details(rows, told, libraries, failed, unknown):
+        # Below stand an empty line, the counts, the verdict, an empty line and the shell's prompt.
+        room = 24 - len(heading) - 5 - len(broken)
+        for line in _details(rows, told, libraries, failed, unknown, room):
             say(_cut(line))
     tell(
         f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
@@ -214,31 +218,43 @@ def _details(
     libraries: list[dict[str, Any]],
     failed: list[dict[str, str]],
     unknown: list[_audit.Egress],
-) -> Iterator[str]:
-    """A line for each group of surfaces, then what is wrong."""
+    room: int,
+) -> list[str]:
+    """A line for each group of surfaces, then what is wrong; ``room`` lines at most."""
+    wrong = [
+        *_uncovered(libraries),
+        *(
+            f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
+            for row in rows
+            if not row.right
+        ),
+        *(f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}" for seam in failed),
+        *(f"UNKNOWN way out: {way.place} ({way.way})" for way in unknown),
+    ]
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.surface.partition(":")[0], []).append(row)
+    if wrong:  # those that are right take one line
+        right = [name for name, members in groups.items() if all(row.right for row in members)]
+        others = [row for name in right for row in groups.pop(name)]
+        groups.update({"the other groups": others} if others else {})
+    lines = []
     for name, members in groups.items():
         requests, carried = (sum(getattr(r, n) for r in members) for n in ("requests", "shim"))
         broken = sum(row.broken for row in members)
-        yield (
-            f"  {name:<16}{carried:>4} of {requests:>3} requests of {len(members):>2} surfaces"
+        lines.append(
+            f"  {name:<17}{carried:>4} of {requests:>3} requests of {len(members):>2} surfaces"
             + (f", {broken} broken by the SDK itself" if broken else "")
         )
     answered = sum(chapter["right"] for chapter in told)
-    yield f"  {'accounts':<16}{answered:>4} of {len(told):>3} answers as the service gives them"
+    lines.append(
+        f"  {'accounts':<17}{answered:>4} of {len(told):>3} answers as the service gives them"
+    )
     if libraries:
-        yield f"  libraries: {_covered(libraries)}"
-    yield from _uncovered(libraries)
-    for row in rows:
-        if not row.right:
-            yield f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
-    for seam in failed:
-        yield f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}"
-    for way in unknown:
-        yield f"UNKNOWN way out: {way.place} ({way.way})"
-    yield "each surface and seam: --verbose"
+        lines.append(f"  libraries: {_covered(libraries)}")
+    left = wrong[max(room - len(lines) - 1, 0) :]
+    more = f"and {len(left)} more that are wrong; " if left else ""
+    return [*lines, *wrong[: len(wrong) - len(left)], f"{more}each surface and seam: --verbose"]
 
 
 def _covered(libraries: list[dict[str, Any]]) -> str:
@@ -255,10 +271,17 @@ def _uncovered(libraries: list[dict[str, Any]]) -> Iterator[str]:
 
 def _cut(line: str, columns: int = 80) -> str:
     """``line`` in one row of a screen; what is left out is in its middle, where paths are long."""
-    if len(line) <= columns:
+    # Chinese characters take two columns.
+    wide = [2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line]
+    if sum(wide) <= columns:
         return line
     half = (columns - 3) // 2
-    return f"{line[: columns - 3 - half]}...{line[-half:]}"
+    begin = end = 0
+    while sum(wide[: begin + 1]) <= columns - 3 - half:
+        begin += 1
+    while sum(wide[len(wide) - end - 1 :]) <= half:
+        end += 1
+    return f"{line[:begin]}...{line[len(line) - end :]}"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ its own service instead.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -39,8 +40,11 @@ def tell(importing: bool) -> dict[str, Any]:
         except Exception as error:
             told["error"] = f"{type(error).__name__}: {error}"
         sent = [(request.host, request.workspaces) for request in service.drain()]
+        activation: Any = sys.modules.get("dashscope_ws_patch._activation")
+        libraries = activation.covered() if told["patched"] else {}
+        if libraries:
+            told["beside"] = _without_the_sdk(service)
     told["host"], told["carried"] = sent[0] if sent else (None, [])
-    activation: Any = sys.modules.get("dashscope_ws_patch._activation")
     states = activation.report() if told["patched"] else []
     told["applied"] = sum(state == activation.APPLIED for _, state, _ in states)
     told["failed"] = [
@@ -48,7 +52,17 @@ def tell(importing: bool) -> dict[str, Any]:
         for seam, state, _ in states
         if state == activation.FAILED
     ]
+    told["failed"] += [name for name, (state, _) in libraries.items() if state == activation.FAILED]
     return told
+
+
+def _without_the_sdk(service: Any) -> list[str]:
+    """What a request of the compatible mode carries, made by requests as any program may."""
+    import requests
+
+    with contextlib.suppress(Exception):  # what is wrong is said of the SDK's call
+        requests.post("https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions", json={})
+    return [workspace for request in service.drain() for workspace in request.workspaces]
 
 
 def _decided(dashscope: ModuleType) -> dict[str, Any]:

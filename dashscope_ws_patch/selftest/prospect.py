@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from .. import _activation, _workspace
 from ..cli.status import status as _status
+from ..cli.status import this_python
 from ..hint.refusals import Text
 from .newcomer import MARK
 
@@ -91,13 +92,11 @@ def prospect() -> Prospect:
 
 def _newcomer(*arguments: str) -> dict[str, Any]:
     """What ``newcomer`` tells, started as this interpreter was."""
-    switches = {"isolated": "-I", "ignore_environment": "-E", "no_site": "-S"}
-    flags = [switch for name, switch in switches.items() if getattr(sys.flags, name)]
     script = str(Path(__file__).with_name("newcomer.py"))
     start = f"import runpy; runpy.run_path({script!r}, run_name='__newcomer__')"
     environment = {k: v for k, v in os.environ.items() if k != "DASHSCOPE_API_KEY"}
     ran = subprocess.run(
-        [sys.executable, *flags, "-c", start, *arguments],
+        [*this_python(), "-c", start, *arguments],
         env={**environment, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -254,4 +253,11 @@ def _trial(told: dict[str, Any], came: bool, off: bool, workspace: str | None) -
         )
     named = [base["names"] for base in told.get("bases", ())]
     right = carried == [workspace] or (not carried and (workspace is None or workspace in named))
+    if "beside" in told:  # DASHSCOPE_WS_PATCH_CLIENTS
+        beside = ", ".join(told["beside"])
+        right = right and told["beside"] == [told["workspace"]] * bool(told["workspace"])
+        found = Text(
+            f"{found.en}, and {beside or 'none'} without the SDK",
+            f"{found.zh}；不经 SDK 的请求：{beside or '无'}",
+        )
     return Finding(TRIAL, OK if right and not off else FAILED, found)

@@ -31,7 +31,7 @@ def _dashscope_ws_patch() -> None:
                 # Nothing is imported before the loader is called: finders are called with the lock
                 # of all imports held, and what the package needs may be half imported by another
                 # thread.
-                if hasattr(found.loader, "exec_module"):
+                if hasattr(found.loader, "exec_module") or hasattr(found.loader, "get_code"):
                     found.loader = preceded(found.loader)
                 return found  # type: ignore[no-any-return]
         return None
@@ -43,10 +43,16 @@ def _dashscope_ws_patch() -> None:
             def __getattr__(self, name: str) -> "Any":
                 return getattr(loader, name)
 
+            def create_module(self, spec: "ModuleSpec") -> "Any":
+                return loader.create_module(spec) if hasattr(loader, "create_module") else None
+
             def exec_module(self, module: "Any") -> None:
                 module.__loader__ = module.__spec__.loader = loader
                 load_package()
-                loader.exec_module(module)
+                if hasattr(loader, "exec_module"):
+                    loader.exec_module(module)
+                else:  # zipimport, up to CPython 3.9
+                    exec(loader.get_code(module.__name__), vars(module))
 
         # Warnings count the frames of the import system for nothing, as those of no other file.
         code = Loader.exec_module.__code__.replace(co_filename=f"{file} (importlib._bootstrap)")

@@ -11,7 +11,7 @@ not see the request. Raises TypeError for a ``workspace`` of any other kind.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any, Callable, Union
 
 from .._carry import Held, run
@@ -20,18 +20,12 @@ from .._workspace import WorkspaceError, scope, use_workspace, validate
 Named = Union[str, Callable[[Any], Union[str, None]]]
 
 
-def _finder(workspace: Named, header: Callable[[Any, str], str]) -> Callable[[Any], str | None]:
+def _finder(workspace: Named, header: Callable[[str, Any], str | None]) -> Any:
     """What finds the workspace in a request; ``header`` gives the value of one of its headers."""
     if callable(workspace):
-        ask = workspace
-        origin = "the workspace of this request"
+        ask, origin = workspace, "the workspace of this request"
     elif isinstance(workspace, str) and workspace:
-        name = workspace
-
-        def ask(request: Any) -> str | None:
-            return header(request, name).strip() or None
-
-        origin = f"the request header {workspace}"
+        ask, origin = functools.partial(header, workspace), f"the request header {workspace}"
     else:
         raise TypeError(f"workspace must be a header's name or a callable, not {workspace!r}")
 
@@ -40,6 +34,10 @@ def _finder(workspace: Named, header: Callable[[Any, str], str]) -> Callable[[An
         return None if value is None else validate(value, origin)
 
     return find
+
+
+def _headers(reason: bytes) -> list[tuple[str, str]]:
+    return [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(reason)))]
 
 
 class ASGIMiddleware:
@@ -51,23 +49,23 @@ class ASGIMiddleware:
         self._find = _finder(workspace, _asgi_header)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        if scope["type"] not in ("http", "websocket"):
-            return await self.app(scope, receive, send)
-        try:
-            workspace = self._find(scope)
-        except WorkspaceError as error:
-            return await _refuse(scope, receive, send, str(error).encode())
+        workspace = None
+        if scope["type"] in ("http", "websocket"):
+            try:
+                workspace = self._find(scope)
+            except WorkspaceError as error:
+                return await _refuse(scope, receive, send, str(error).encode())
         if workspace is None:
             return await self.app(scope, receive, send)
         with use_workspace(workspace):
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
 
 
-def _asgi_header(scope: Any, name: str) -> str:
+def _asgi_header(name: str, scope: Any) -> str | None:
     wanted = name.lower().encode("latin-1")
     # Two that differ make a list, which is no workspace.
     values = dict.fromkeys(value for key, value in scope["headers"] if key == wanted)
-    return b",".join(values).decode("latin-1")
+    return b",".join(values).decode("latin-1").strip() or None
 
 
 async def _refuse(scope: Any, receive: Any, send: Any, reason: bytes) -> Any:
@@ -100,40 +98,29 @@ class WSGIMiddleware:
         if workspace is None:
             return self.app(environ, start_response)
         held: Held = [[scope, use_workspace(workspace)._entered(), None]]
-        body = run(held, functools.partial(self.app, environ, start_response))
+        return run(held, functools.partial(self._begin, held, environ, start_response))
+
+    def _begin(self, held: Held, environ: dict[str, Any], start_response: Any) -> Any:
+        body = self.app(environ, start_response)
         # Nothing runs when a server reads these, and it has short cuts for them.
-        if isinstance(body, (list, tuple, environ.get("wsgi.file_wrapper", ()))):
-            return body
-        return _Body(body, held)
+        plain = (list, tuple, environ.get("wsgi.file_wrapper", ()))
+        return body if isinstance(body, plain) else _Body(body, held)
 
 
-def _wsgi_header(environ: dict[str, Any], name: str) -> str:
-    return str(environ.get("HTTP_" + name.upper().replace("-", "_"), ""))
-
-
-def _headers(reason: bytes) -> list[tuple[str, str]]:
-    return [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(reason)))]
+def _wsgi_header(name: str, environ: dict[str, Any]) -> str | None:
+    return environ.get("HTTP_" + name.upper().replace("-", "_"), "").strip() or None
 
 
 class _Body:
     """What an application returns, read and closed in its scope."""
 
     def __init__(self, body: Any, held: Held) -> None:
-        self._body = body
-        self._held = held
-        self._iterator: Iterator[Any] | None = None
+        self._step = functools.partial(run, held, functools.partial(next, iter(body)))
+        close = getattr(body, "close", None)
+        self.close = functools.partial(run, held, close) if close else int
 
     def __iter__(self) -> _Body:
         return self
 
     def __next__(self) -> Any:
-        return run(self._held, self._step)
-
-    def _step(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._body)
-        return next(self._iterator)
-
-    def close(self) -> None:
-        if hasattr(self._body, "close"):
-            run(self._held, self._body.close)
+        return self._step()
