@@ -23,7 +23,7 @@ _HEADER = HEADER.lower()
 #: A host names a workspace when it is <workspace>.<region> and this,
 DOMAIN = ".maas.aliyuncs.com"
 #: unless the first label is one of the endpoints of plans.
-_PLANS = ("token-plan", "coding-plan")
+PLANS = ("token-plan", "coding-plan")
 #: What stands for the workspace in regional base URLs of the SDK (1.27 on).
 PLACEHOLDER = "{workspace_id}"
 
@@ -130,7 +130,7 @@ def _label(url: str) -> str | None:
     label, dot, region = host[: -len(DOMAIN)].partition(".")
     if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
         return None
-    return None if "{" in label or label.lower() in _PLANS else label
+    return None if "{" in label or label.lower() in PLANS else label
 
 
 @functools.lru_cache(1024)

@@ -11,7 +11,7 @@ import os
 import re
 
 from . import _workspace
-from ._decision import DOMAIN, workspace_in_host
+from ._decision import DOMAIN, PLANS, workspace_in_host
 
 #: More names of the service, with commas between them; a leading dot stands for all subdomains.
 VARIABLE = "DASHSCOPE_WS_PATCH_HOSTS"
@@ -21,12 +21,13 @@ RULE = (
     "subdomains, with neither scheme, port, path nor wildcard"
 )
 
-#: The shared hosts; their subdomains (cn-hongkong., vpc-cn-beijing., coding. ...) are too.
-SHARED = tuple(f"dashscope{site}.aliyuncs.com" for site in ("", "-intl", "-us", "-finance"))
-#: The default of 1.0.0 to 1.0.2.
-FIRST = "dashscope-cn-beijing.aliyun-inc.com"
-#: Of the shape of workspace hosts, but a plan's: its key says whose it is.
-PLANS = ("token-plan", "coding-plan")
+# The shared hosts and their subdomains (cn-hongkong., vpc-cn-beijing., coding. ...), the default of
+# 1.0.0 to 1.0.2, and the endpoints of plans, whose key says whose it is.
+_SERVICE = re.compile(
+    r"(?:.+\.)?dashscope(?:-intl|-us|-finance)?\.aliyuncs\.com"
+    r"|dashscope-cn-beijing\.aliyun-inc\.com"
+    rf"|(?:{'|'.join(PLANS)})\.[^.]+{re.escape(DOMAIN)}"
+)
 
 # What stands between "//" and "/" of a URL, or a host by itself. A name that the libraries would
 # spell otherwise (escapes, a backslash, other alphabets) is none of the list.
@@ -62,9 +63,7 @@ def _is_unnamed(authority: str, configured: object) -> bool:
         return False
     name = found[1].lower()
     name = name[:-1] if name.endswith(".") else name
-    region = name[: -len(DOMAIN)].split(".") if name.endswith(DOMAIN) else []
-    known = name in (*SHARED, FIRST) or name.endswith(tuple(f".{host}" for host in SHARED))
-    known = known or (len(region) == 2 and all(region))
+    known = _SERVICE.fullmatch(name) is not None
     if configured:
         text = os.fsdecode(configured) if isinstance(configured, bytes) else str(configured)
         try:
@@ -74,7 +73,7 @@ def _is_unnamed(authority: str, configured: object) -> bool:
                 raise
             return False
         known = known or any(name.endswith(e) if e[0] == "." else name == e for e in more)
-    return known and (region[:1] in [[p] for p in PLANS] or not workspace_in_host(f"//{name}"))
+    return known and not workspace_in_host(f"//{name}")
 
 
 def _entries(text: str) -> list[str]:

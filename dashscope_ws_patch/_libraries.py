@@ -15,6 +15,7 @@ import functools
 import sys
 import threading
 from contextlib import suppress
+from operator import itemgetter
 from socket import SHUT_RDWR
 from types import FunctionType, SimpleNamespace
 from typing import Any, Callable
@@ -203,12 +204,11 @@ def requests(original: Any) -> Any:
 
 def _httpx_request(client: Any, request: Any) -> Any:
     """What is sent for ``request``: itself, or a copy with the header."""
-    given = request.headers._list
-    found = [header for header in given if header[1] == _RAW_NAME]
+    given, workspace = request.headers._list, None
+    found = _found(given)
     ours = found and found[-1][0] is _RAW
-    workspace = None
     if is_unnamed(request.url.host) and (ours or not _named(found)):
-        workspace = _lacking(not _named(client.headers._list))
+        workspace = _lacking(not _named(_found(client.headers._list)))
     if workspace is None and not ours:
         return request
     sent = object.__new__(type(request.headers))
@@ -219,8 +219,17 @@ def _httpx_request(client: Any, request: Any) -> Any:
     return _with_headers(request, sent)
 
 
-def _named(headers: Any) -> bool:
-    return bool(headers) and any([h[2].strip() for h in headers if h[1] == _RAW_NAME])
+def _found(headers: Any) -> Any:
+    if _RAW_NAME not in map(_name_of, headers):  # all that most requests pay
+        return ()
+    return [header for header in headers if header[1] == _RAW_NAME]
+
+
+def _named(found: Any) -> bool:
+    return bool(found) and any(value.strip() for _, _, value in found)
+
+
+_name_of = itemgetter(1)
 
 
 def httpx(library: str) -> Callable[[Any], Any]:
@@ -261,11 +270,12 @@ def urllib3(original: Any) -> Any:
     """``HTTPConnectionPool.urlopen`` of urllib3, to which pool managers, and requests, come."""
 
     def urlopen(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        # The pool of a proxy is given whole URLs.
+        if not (is_unnamed(self.host) if url[:1] == "/" else in_url(url)):
+            return original(self, method, url, *args, **kwargs)
         given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
         headers = self.headers if given is None else given
-        # The pool of a proxy is given whole URLs.
-        service = is_unnamed(self.host) if url[:1] == "/" else in_url(url)
-        workspace = _lacking(service, headers)
+        workspace = _lacking(True, headers)
         if workspace is not None:
             headers = _filled(headers, workspace)
             if args[1:]:
@@ -274,7 +284,7 @@ def urllib3(original: Any) -> Any:
                 kwargs["headers"] = headers
         answer = original(self, method, url, *args, **kwargs)
         content = getattr(answer, "_body", None)
-        if content and service:
+        if content:
             url = f"https://{self.host}{url}" if url[:1] == "/" else url
             body = args[0] if args else kwargs.get("body")
             sent = SimpleNamespace(url=url, headers=headers, body=body)

@@ -1,13 +1,13 @@
 """What a request of a library costs more under the switch: foreign at most 1, service at most 3 µs.
 
-Each adapter over a function that does nothing, against that function alone.
+Each adapter over a function that does nothing but return an answer that was read, against that
+function alone. Rounds of both alternate, and the least of each counts: other programs only add.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import time
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -30,8 +30,15 @@ HOSTS = {
 HEADERS = {"authorization": "Bearer x", "user-agent": "x", "content-type": "application/json"}
 
 
-def nothing(self: Any, *args: Any, **kwargs: Any) -> None:
-    pass
+ANSWER = requests.Response()
+ANSWER.status_code, ANSWER._content = 200, b"{}" * 2048  # type: ignore[attr-defined]
+
+
+def nothing(self: Any, *args: Any, **kwargs: Any) -> Any:
+    # aiohttp's adapter fills the request itself: each time anew.
+    if isinstance(self, aiohttp.ClientRequest):
+        self.headers.pop("X-DashScope-WorkSpace", None)
+    return ANSWER
 
 
 def of_requests(url: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -77,6 +84,6 @@ def test_what_a_request_costs_more(make: Any, host: str, capsys: Any) -> None:
         for _ in range(500):
             function(*arguments)
         times.setdefault(function, []).append((time.perf_counter() - start) / 500 * 1e6)
-    more = statistics.median(times[adapted]) - statistics.median(times[nothing])
+    more = min(times[adapted]) - min(times[nothing])
     with capsys.disabled():
         print(f"\n{make.__name__} {host}: {more:.2f} µs more")
