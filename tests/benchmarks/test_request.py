@@ -5,6 +5,7 @@ Nothing is sent, but for the websocket's: what would send answers at once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -68,10 +69,8 @@ def file(client: Any, **named: str) -> Any:
 
 def async_generation(client: Any, **named: str) -> Any:
     coroutine = dashscope.AioGeneration.call("qwen-max", prompt="hello", stream=True, **named)
-    try:
+    with contextlib.suppress(StopIteration):
         coroutine.send(None)  # up to the stream, which sends when it is read
-    except StopIteration:
-        pass
 
 
 def chat(client: Any, **named: str) -> Any:
