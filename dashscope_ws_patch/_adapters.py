@@ -376,8 +376,9 @@ def _aiohttp_request(plain: Any) -> Any:
     return ClientRequest
 
 
-class _Lent(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A session of the calling code's, which stays as it is, as one request of the SDK sees it."""
+class Lent(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A session of the calling code's, which stays as it is, as one request of the SDK sees it: it
+    leaves behind what the shim has added where a redirect leads away."""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
@@ -387,8 +388,17 @@ class _Lent(wrapt.ObjectProxy):  # type: ignore[misc]
             return {**value, "response": [*others, _redirected]}
         if name == "_request_class":  # aiohttp
             return _aiohttp_request(value)
+        if name == "_redirect_headers":  # httpx
+            return functools.partial(_redirect_headers, value)
         # The methods ask for these in their turn.
         return value.__func__.__get__(self) if isinstance(value, types.MethodType) else value
+
+
+def _redirect_headers(original: Any, request: Any, url: Any, method: Any) -> Any:
+    headers = original(request, url, method)
+    if url.host != request.url.host and not in_url(str(url)):
+        headers.pop(HEADER, None)
+    return headers
 
 
 @method
@@ -427,7 +437,7 @@ def _put(request: Any) -> Sent:
     if workspace is not None:
         headers[HEADER] = Added(workspace)
         if session is not None and _is_real(session.__class__):
-            kept[external] = _Lent(session)
+            kept[external] = Lent(session)
     return request.url, workspace, source, request
 
 

@@ -16,6 +16,7 @@ import wrapt
 
 from . import _workspace
 from ._adapters import (
+    Lent,
     Parameters,
     _call_here,
     _scope_here,
@@ -293,16 +294,15 @@ def transport(function: Any) -> Any:
 
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, Sent]:
     """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
-    given = kwargs.get
+    given, pool = kwargs.get, transport._client
     headers, base, body = given("headers"), given("base_url"), given("json")
     named = given("workspace") or (headers and workspace_in_headers(headers))
-    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(transport._client), False)
+    kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
     told, config, own_pool = kept
     # What the pool sends of itself; what one of the calling code's own does is named by it.
     if own_pool:
         url, header = base or config.base_url, config.workspace
     else:
-        pool = transport._client
         url = base or str(getattr(pool, "base_url", ""))
         header = workspace_in_headers(getattr(pool, "headers", None))
         named = named or header
@@ -322,7 +322,9 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
     if workspace is not None and workspace != header:
         kwargs["workspace"] = workspace
     elif workspace is None and header:
-        transport = _Unnamed(transport)
+        transport = _By(transport, _UnnamedPool(pool))
+    if workspace is not None and not own_pool and getattr(pool, "follow_redirects", None) is True:
+        transport = _By(transport, Lent(pool))
     return transport, (target, workspace, source, body)
 
 
@@ -336,15 +338,21 @@ class _Unknown:
         self.workspace = workspace_in_headers(getattr(pool, "headers", None))
 
 
-class _Unnamed(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A transport without the workspace header that its connection pool has by default."""
+class _By(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A transport that sends by another connection pool than its own."""
+
+    def __init__(self, transport: Any, pool: Any) -> None:
+        super().__init__(transport)
+        self._self_pool = pool
 
     @property
     def _client(self) -> Any:
-        return _UnnamedPool(self.__wrapped__._client)
+        return self._self_pool
 
 
 class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A connection pool without the workspace header that it has by default."""
+
     # httpx adds a client's default headers to each request, and has no way to leave one out.
     def build_request(self, *args: Any, **kwargs: Any) -> Any:
         request = self.__wrapped__.build_request(*args, **kwargs)

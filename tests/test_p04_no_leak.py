@@ -137,6 +137,27 @@ def _need_sessions() -> None:
         pytest.skip("this release takes no session")
 
 
+def _client_that_follows(drive: Drive, **named: Any) -> None:
+    need("dashscope:Client.with_options")
+    import httpx
+
+    with httpx.Client(follow_redirects=True) as pool:
+        client = _find("dashscope:Client")(api_key="sk-loopback", http_client=pool)
+        client.chat.completions.create(model="m", messages="hi", **named)
+
+
+def _async_client_that_follows(drive: Drive, **named: Any) -> None:
+    need("dashscope:Client.with_options")
+    import httpx
+
+    async def main() -> None:
+        async with httpx.AsyncClient(follow_redirects=True) as pool:
+            client = _find("dashscope:AsyncClient")(api_key="sk-loopback", http_client=pool)
+            await client.chat.completions.create(model="m", messages="hi", **named)
+
+    drive.run(main())
+
+
 SENDS = pytest.mark.parametrize(
     "send",
     [
@@ -151,6 +172,8 @@ SENDS = pytest.mark.parametrize(
         _by_hand("aio_call"),
         _with_session,
         _with_async_session,
+        _client_that_follows,
+        _async_client_that_follows,
     ],
     ids=[
         "call",
@@ -164,6 +187,8 @@ SENDS = pytest.mark.parametrize(
         "aio object",
         "session",
         "async session",
+        "client",
+        "async client",
     ],
 )
 
