@@ -531,7 +531,7 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
             instead: Any
             if name in SENDING:
                 instead = _routed(value, name, service) if service else value
-            elif isinstance(value, type) and _is_real(value):
+            elif issubclass(type(value), type) and _is_real(value):  # no other patcher's proxy
                 instead = _sending(value, SESSIONS[name], service)
             else:
                 instead = functools.partial(_session, value, SESSIONS[name], service)
