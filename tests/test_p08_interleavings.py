@@ -439,6 +439,8 @@ class Interleavings(RuleBasedStateMachine):
         finally:
             for kind, pool in self.pools:
                 pool.shutdown() if "executor" in kind else pool.close()
+                # A worker that is left would keep open what it was forked with.
+                getattr(pool, "join", int)()
             shared = sys.modules.get("dashscope.api_entities.aio_session")  # one for each loop
             if shared is not None:
                 self.loop.run_until_complete(shared.close_shared_aio_session())

@@ -793,7 +793,11 @@ def test_p18_a_new_release_of_the_package_needs_no_new_install(bare: Environment
     shim(bare, "install")
     startup = Path(shim(bare, "sitedir").strip(), "sitecustomize.py")
     startup.write_text(startup.read_text() + "import sys\nsys.next_release = True\n")
-    assert bare.output("-c", "import sys; print(sys.next_release)") == "True"
+    # It is run when dashscope is looked for, or at once where a variable asks it for something.
+    looked_for = "import importlib.util as u; u.find_spec('dashscope'); "
+    for code, variables in (looked_for, {}), ("", {"DASHSCOPE_WS_PATCH_CLIENTS": "1"}):
+        code += "import sys; print(sys.next_release)"
+        assert bare.output("-c", code, **variables) == "True"
 
 
 def test_p18_a_file_that_somebody_has_changed_is_theirs(bare: Environment) -> None:
