@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import functools
 import os
+import shutil
 import ssl
 import sys
 import tempfile
@@ -123,9 +124,15 @@ def _key() -> ec.EllipticCurvePrivateKey:
 
 @functools.cache
 def _directory() -> Path:
-    directory = tempfile.TemporaryDirectory(prefix="loopback-")
-    atexit.register(directory.cleanup)
-    return Path(directory.name)
+    # No TemporaryDirectory: a fork of this process would take it away at its own end.
+    directory = tempfile.mkdtemp(prefix="loopback-")
+    atexit.register(_remove, directory, os.getpid())
+    return Path(directory)
+
+
+def _remove(directory: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(directory)
 
 
 def _aiohttp_default() -> ssl.SSLContext:
