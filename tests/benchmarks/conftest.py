@@ -20,7 +20,6 @@ def timed(work: Work, number: int) -> float:
     """Seconds per call of ``work``, over ``number`` calls after a few to warm up."""
     for _ in range(20):  # the interpreter specialises code anew after each patch
         work()
-    gc.collect()
     gc.disable()
     begin = time.perf_counter()
     for _ in range(number):
@@ -62,6 +61,7 @@ def compare(
         natives, shimmeds = [], []
 
         def unpatched() -> None:
+            gc.collect(0)
             shim.unpatch()
             monkeypatch.delenv("DASHSCOPE_WORKSPACE", raising=False)
             natives.append(timed(native, number))
