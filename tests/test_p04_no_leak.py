@@ -36,9 +36,6 @@ def test_p4_foreign_hosts_never_see_the_header(
     ]
 
 
-_CLOSE = "close_shared_sync_session"
-
-
 class Redirecting(Loopback):
     """The service, where every answer sends its client to ``elsewhere``, until it gets there."""
 
@@ -52,10 +49,6 @@ class Redirecting(Loopback):
 
 @pytest.fixture
 def redirecting(loopback: Loopback) -> Iterator[Redirecting]:
-    # The SDK's shared session (1.27.7 on) still holds connections to the other service.
-    close = getattr(sys.modules["dashscope.api_entities.http_request"], _CLOSE, None)
-    if close is not None:
-        close()
     with Redirecting(server_context()) as service, trusting(), redirect(service.port):
         yield service
 
