@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from contextlib import suppress
 from operator import itemgetter
 from socket import SHUT_RDWR
@@ -388,12 +387,18 @@ def websockets_legacy(original: Any) -> Any:
 # The SDK's own threads
 
 
-class _Thread(threading.Thread):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        holds = scope.get() or current.get().born
-        if holds is not None:
-            self.run = in_scope(self.run, (scope, holds))  # type: ignore[method-assign]
+@functools.lru_cache(16)
+def _carrying(plain: Any) -> Any:
+    """``threading.Thread``, or what somebody else has put there, that takes its maker's scope."""
+
+    class Thread(plain):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            holds = scope.get() or current.get().born
+            if holds is not None:
+                self.run = in_scope(self.run, (scope, holds))  # type: ignore[has-type]
+
+    return Thread
 
 
 class _Threading:
@@ -401,7 +406,8 @@ class _Threading:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        return _Thread if name == "Thread" else getattr(self._module, name)
+        value = getattr(self._module, name)
+        return _carrying(value) if name == "Thread" and type(value) is type else value
 
 
 def threads(original: Any) -> Any:

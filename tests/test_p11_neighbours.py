@@ -129,6 +129,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "aiohttp:ClientSession.post": ("async call",),
     "aiohttp:ClientSession.ws_connect": ("websocket", "Recognition"),
     "aiohttp:ClientSession._request": ("async call", "list of tasks"),
+    "threading:Thread": ("SpeechSynthesizer", "OmniRealtimeConversation"),
     "websocket:WebSocketApp": (*SOCKETS, "client's socket"),
     "websocket:WebSocketApp.__init__": SOCKETS,
     "websocket:create_connection": ("client's socket",),
