@@ -25,7 +25,8 @@ from dashscope_ws_patch.cli.run import SITEDIR
 STARTUP = Path(SITEDIR, "sitecustomize.py")
 
 #: An interpreter that has neither the SDK nor this package, and runs usercustomize.
-BASE = sys._base_executable
+# Up to CPython 3.10 it is the virtual environment's own.
+BASE = sys._base_executable if sys.version_info >= (3, 11) else os.path.realpath(sys.executable)
 
 
 def start(
