@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from typing import Any, Callable
 
 import pytest
@@ -52,6 +53,10 @@ def test_p7_no_workspace_here(recognizer: Callable[..., Any], loopback: Loopback
 
 def test_p7_what_the_caller_names(recognizer: Callable[..., Any], loopback: Loopback) -> None:
     session = recognizer()
+    if all(
+        each.kind is not each.VAR_KEYWORD for each in signature(session.start).parameters.values()
+    ):
+        pytest.skip("this release takes no headers here")
     with use_workspace(AMBIENT):
         start_and_stop(session, headers={"X-DashScope-WorkSpace": NAMED})
     assert seen(loopback) == [NAMED]

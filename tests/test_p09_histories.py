@@ -155,7 +155,11 @@ class Histories(RuleBasedStateMachine):
 
 def test_p9_p10_histories(loopback: Loopback) -> None:
     need(GENERATION)
+    unpatch()
     kept = {name: each for name, each in sys.modules.items() if name.split(".")[0] == "dashscope"}
+    # What is imported anew is set in packages that stay, and takes names from them by value.
+    held = {name: dict(vars(each)) for name, each in kept.items()}
+    patch()
     machine = type("Machine", (Histories,), {"loopback": loopback})
     try:
         run_state_machine_as_test(
@@ -173,4 +177,7 @@ def test_p9_p10_histories(loopback: Loopback) -> None:
         for name in [name for name in sys.modules if name.split(".")[0] == "dashscope"]:
             del sys.modules[name]
         sys.modules.update(kept)
+        for name, names in held.items():
+            vars(kept[name]).clear()
+            vars(kept[name]).update(names)
         patch()
