@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -33,6 +34,9 @@ collect_ignore = ["test_p15_libraries.py", "test_p18_activation.py"]
 
 #: Other cells of the matrix of the 2.x clients each day; the workers of xdist inherit it.
 SEED = os.environ.setdefault("ONE_VOICE_SEED", time.strftime("%Y%m%d"))
+
+# The SDK leaves sessions of aiohttp to the collector, which would tell so between pytest's dots.
+logging.getLogger("asyncio").addHandler(logging.NullHandler())
 
 SURFACES = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
 WAYS = ways()

@@ -93,10 +93,6 @@ def _by_hand(way: str) -> Any:
             drive.run(answer)
         elif inspect.isgenerator(answer):
             list(answer)
-        # The loop that it makes for itself leaves its session (1.25.24 on) to the end of all.
-        shared = sys.modules.get("dashscope.api_entities.aio_session")
-        if shared is not None:
-            vars(shared)["_atexit_cleanup"]()
 
     return send
 
