@@ -326,7 +326,7 @@ def answering(status: int, body: bytes, kind: str = "text/html") -> Iterator[str
     """A server that gives this answer to everything; its address."""
     handler = type("Handler", (_Answering,), {"answer": (status, body, kind)})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

@@ -17,6 +17,7 @@ from unicodedata import east_asian_width
 import pytest
 
 from dashscope_ws_patch.selftest import doctor as _doctor
+from dashscope_ws_patch.selftest.audit import Egress, audit
 from dashscope_ws_patch.selftest.doctor import Row, judged
 from dashscope_ws_patch.selftest.prospect import Prospect, prospect
 
@@ -95,7 +96,15 @@ def test_p17_the_first_screen_has_the_verdict() -> None:
     assert quarters[-1] == (counts[2], counts[2]) and len(quarters) == 4
 
 
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def audited() -> list[Egress]:
+    """It takes seconds."""
+    return audit()
+
+
+def told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, audited: list[Egress], *lines: dict[str, Any]
+) -> None:
     """What the processes that drive the SDK say is not of interest here: they say these."""
     said = tmp_path / "said"
     said.write_text("\n".join(_doctor._MARK + json.dumps(line) for line in lines))
@@ -105,6 +114,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: dict[str, Any]
         return subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(_doctor, "_child", child)
+    monkeypatch.setattr(_doctor._audit, "audit", lambda: audited)
 
 
 def columns(line: str) -> int:
@@ -125,6 +135,7 @@ def wrong() -> Prospect:
 def test_p17_the_first_screen_holds_what_is_wrong(
     groups: int,
     wrong: Prospect,
+    audited: list[Egress],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -135,7 +146,7 @@ def test_p17_the_first_screen_holds_what_is_wrong(
     for sound in (row for row in rows if int(row["surface"][6]) >= groups):
         sound.update(right=2, leaks=0)
     seam = {"module": "dashscope.x", "attribute": "y" * 90, "state": "failed", "reason": "no"}
-    told(monkeypatch, tmp_path, {"total": 200}, *rows, {"seams": [seam] * 9})
+    told(monkeypatch, tmp_path, audited, {"total": 200}, *rows, {"seams": [seam] * 9})
     monkeypatch.setattr(_doctor, "prospect", lambda: wrong)
     assert _doctor.main(argparse.Namespace(json=False, verbose=False)) == 1
     screen = capsys.readouterr().out.splitlines()
@@ -202,10 +213,13 @@ def test_p17_where_it_cannot_be_found_out_the_status_is_2(
 
 
 def test_p17_json_has_the_keys_that_it_had(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    audited: list[Egress],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     row = {"surface": "text: one", "requests": 1, "right": 1, "leaks": 0, "error": ""}
-    told(monkeypatch, tmp_path, {"total": 1}, row, {"seams": []})
+    told(monkeypatch, tmp_path, audited, {"total": 1}, row, {"seams": []})
     for variables, shim, status in (({}, "not active", 0), ({OFF: "0"}, "switched off", 1)):
         monkeypatch.setenv("DASHSCOPE_WORKSPACE", "llm-x1y2")
         for name, value in variables.items():

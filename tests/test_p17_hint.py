@@ -178,9 +178,27 @@ RACING = re.compile(r"\.start$|tts_v2|SpeechSynthesizerObjectPool|Realtime$|Dial
 
 
 @pytest.fixture(scope="module")
-def native(seams: None) -> dict[str, str]:
+def refusing() -> Iterator[tuple[Drive, Refusing]]:
+    """A service that refuses everybody, and its policy."""
+    policy = Refusing()
+    with serving(policy) as drive:
+        yield drive, policy
+
+
+@pytest.fixture
+def drive(refusing: tuple[Drive, Refusing]) -> Drive:
+    """The SDK against it; nothing refused yet."""
+    drive, policy = refusing
+    policy.refused.clear()
+    drive.named = {}
+    return drive
+
+
+@pytest.fixture(scope="module")
+def native(seams: None, refusing: tuple[Drive, Refusing]) -> dict[str, str]:
     """What each surface does with a refusal where the SDK is not patched."""
-    with pytest.MonkeyPatch.context() as patch, serving(Refusing()) as drive:
+    drive, _ = refusing
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DASHSCOPE_WORKSPACE", "ws_ambient")
         shim.unpatch()
         try:
@@ -191,15 +209,18 @@ def native(seams: None) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_every_surface_hints_and_shows_what_it_would_natively(
-    name: str, native: dict[str, str], hints: Hints, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    native: dict[str, str],
+    refusing: tuple[Drive, Refusing],
+    drive: Drive,
+    hints: Hints,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws_ambient")
-    policy = Refusing()
-    with serving(policy) as drive:
-        seen = outcome(drive, SURFACES[name])
+    seen = outcome(drive, SURFACES[name])
     if not RACING.search(name):
         assert seen == native[name]
-    sent = {told(request) for request in policy.refused}
+    sent = {told(request) for request in refusing[1].refused}
     assert bool(hints.texts) == bool(sent)
     assert len(set(hints.texts)) == len(hints.texts)
     for text in hints.texts:
@@ -208,12 +229,13 @@ def test_every_surface_hints_and_shows_what_it_would_natively(
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_every_surface_tells_what_is_named_from_what_is_ambient(name: str, hints: Hints) -> None:
-    policy = Refusing()
-    with serving(policy) as drive, shim.use_workspace("ws_scope"):
-        drive.named = {"workspace": "ws_named"}
+def test_every_surface_tells_what_is_named_from_what_is_ambient(
+    name: str, refusing: tuple[Drive, Refusing], drive: Drive, hints: Hints
+) -> None:
+    drive.named = {"workspace": "ws_named"}
+    with shim.use_workspace("ws_scope"):
         outcome(drive, SURFACES[name])
-    assert bool(hints.texts) == bool(policy.refused)
+    assert bool(hints.texts) == bool(refusing[1].refused)
     explicit = ("the calling code",)
     for text in hints.texts:
         sources = explicit if "'ws_named'" in text else ("the scope (use_workspace)",)
@@ -503,7 +525,7 @@ def answered(**answer: Any) -> Iterator[str]:
 
     handler = type("Handler", (Answering,), answer)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         base_url = f"http://127.0.0.1:{server.server_port}/api/v1"
         with pytest.MonkeyPatch.context() as patch:

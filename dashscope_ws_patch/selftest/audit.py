@@ -7,6 +7,7 @@ sends carries no workspace. It tells of a way out that a new release of the SDK 
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -192,7 +193,8 @@ def _modules(folder: Path) -> Iterator[_Module]:
         except SyntaxError:  # this Python cannot import it either
             continue
         name = ".".join(package if path.stem == "__init__" else (*package, path.stem))
-        nodes = list(_evaluated(tree, ()))
+        nodes: list[tuple[ast.AST, _Scope]] = []
+        _collect(tree, (), nodes)
         names: dict[tuple[_Scope, str], list[str]] = {}
         for node, scope in nodes:
             for bound, target in _imported(node, package):
@@ -203,14 +205,17 @@ def _modules(folder: Path) -> Iterator[_Module]:
         yield _Module(name, package, nodes, names)
 
 
-def _evaluated(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]:
-    """The nodes below ``node``, and the scopes they stand in, without those that are but types."""
-    yield node, scope
-    if isinstance(node, _DEFINITIONS):
+def _collect(node: ast.AST, scope: _Scope, nodes: list[tuple[ast.AST, _Scope]]) -> None:
+    """Note the nodes from ``node`` on that may tell of a way out, and the scopes they stand in,
+    without those that are but types."""
+    if isinstance(node, _TELLING):
+        nodes.append((node, scope))
+    elif isinstance(node, _DEFINITIONS):
         scope = (*scope, node.name)
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "type"):  # the last is that of an except clause
+    for field in node._fields:
+        if field in ("annotation", "returns", "type", "ctx"):  # "type" of an except clause
             continue
+        value = getattr(node, field, None)
         if field == "value" and _name(node):  # a.b of a.b.c
             continue
         if field == "args" and isinstance(node, ast.Call):
@@ -218,11 +223,12 @@ def _evaluated(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]
                 value = value[:1]
             elif _name(node):
                 value = value[2:]
-        for child in value if isinstance(value, list) else [value]:
+        for child in value if isinstance(value, list) else (value,):
             if isinstance(child, ast.AST):
-                yield from _evaluated(child, scope)
+                _collect(child, scope, nodes)
 
 
+_TELLING = (ast.Name, ast.Attribute, ast.Call, ast.Import, ast.ImportFrom)
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -295,6 +301,7 @@ def _followed(name: str, modules: dict[str, _Module]) -> str:
     return name
 
 
+@functools.cache
 def _opens(name: str) -> bool:
     for library, names in (*OPENERS.items(), *OWN_OPENERS.items()):
         if _within(name, library):

@@ -609,12 +609,17 @@ def _run_commands(task: Values) -> None:
 
 def _command(app: Any, words: Iterable[str]) -> Any:
     """The command that ``words`` begin with; None if the release lacks it."""
-    command = importlib.import_module("typer.main").get_command(app)
+    command = _commands(app)
     for word in words:
         if not hasattr(command, "commands"):
             break
         command = command.commands.get(word)
     return command
+
+
+@functools.cache
+def _commands(app: Any) -> Any:
+    return importlib.import_module("typer.main").get_command(app)
 
 
 def _run_main(main: Callable[[], object], name: str, words: Iterable[str]) -> object:
