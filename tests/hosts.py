@@ -33,7 +33,7 @@ from dashscope_ws_patch.selftest.loopback import Loopback, Policy, redirect
 @contextlib.contextmanager
 def serving(policy: Policy | None = None) -> Iterator[Loopback]:
     """A loopback service over TLS that answers for every host name, trusted and redirected to."""
-    with Loopback(server_context(), policy) as loopback, redirect(loopback.port), trusting():
+    with Loopback(server_context(), policy) as loopback, trusting(), redirect(loopback.port):
         yield loopback
 
 

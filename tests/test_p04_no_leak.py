@@ -49,7 +49,7 @@ class Redirecting(Loopback):
 
 @pytest.fixture
 def redirecting(loopback: Loopback) -> Iterator[Redirecting]:
-    with Redirecting(server_context()) as service, redirect(service.port), trusting():
+    with Redirecting(server_context()) as service, trusting(), redirect(service.port):
         yield service
 
 

@@ -57,7 +57,7 @@ def path(websocket: bool, to: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def hopping() -> Iterator[Hopping]:
-    with Hopping(server_context()) as service, redirect(service.port), trusting():
+    with Hopping(server_context()) as service, trusting(), redirect(service.port):
         yield service
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from .. import _adapters as adapt
 from .._activation import SDK
@@ -215,7 +215,7 @@ def _collect(node: ast.AST, scope: _Scope, nodes: list[tuple[ast.AST, _Scope]]) 
     for field in node._fields:
         if field in ("annotation", "returns", "type", "ctx"):  # "type" of an except clause
             continue
-        value = getattr(node, field, None)
+        value: Any = getattr(node, field, None)
         if field == "value" and _name(node):  # a.b of a.b.c
             continue
         if field == "args" and isinstance(node, ast.Call):

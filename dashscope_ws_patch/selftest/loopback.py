@@ -254,8 +254,8 @@ def _noting_sni(context: ssl.SSLContext | None) -> Iterator[None]:
 def redirect(port: int, local: bool = False) -> Iterator[None]:
     """Inside, this process reaches every host name at 127.0.0.1:``port``, whatever port it asks.
 
-    ``localhost`` and addresses are reached as ever, unless ``local``; proxies and certificates that
-    the environment names are not used.
+    ``localhost`` and addresses are reached as ever, unless ``local``; proxies named by the
+    environment are not used.
     """
     getaddrinfo = socket.getaddrinfo
 
@@ -285,9 +285,9 @@ def redirect(port: int, local: bool = False) -> Iterator[None]:
         ):
             undo.callback(_put_back, owner, name, vars(owner).get(name))
             setattr(owner, name, value)
-        for variable, value in _VARIABLES.items():
-            undo.callback(_set_variable, variable, os.environ.get(variable))
-            _set_variable(variable, value)
+        for variable in ("NO_PROXY", "no_proxy"):
+            undo.callback(set_variable, variable, os.environ.get(variable))
+            set_variable(variable, "*")
         yield
 
 
@@ -298,17 +298,8 @@ def _put_back(owner: Any, name: str, value: Any) -> None:
         setattr(owner, name, value)
 
 
-#: The environment of who is redirected. Each client of httpx reads all the certificates that it is
-#: to trust, which takes longer than what it is made for: there are none here.
-_VARIABLES = {
-    "NO_PROXY": "*",
-    "no_proxy": "*",
-    "SSL_CERT_FILE": None,
-    "SSL_CERT_DIR": os.path.dirname(__file__),
-}
-
-
-def _set_variable(name: str, value: str | None) -> None:
+def set_variable(name: str, value: str | None) -> None:
+    """Set a variable of the environment; None takes it out."""
     os.environ.pop(name, None)
     if value is not None:
         os.environ[name] = value

@@ -172,6 +172,13 @@ def prepare(drive: Drive) -> ExitStack:
         vars(dashscope).setdefault("base_compatible_api_url", compatible)
     if not drive.plain:
         return undo
+    from .loopback import set_variable
+
+    # Nobody is to be trusted, and each client of httpx would read the certificates of all the
+    # world, which takes longer than what it is made for.
+    for name, value in {"SSL_CERT_FILE": None, "SSL_CERT_DIR": os.path.dirname(__file__)}.items():
+        undo.callback(set_variable, name, os.environ.get(name))
+        set_variable(name, value)
     for name, module in list(sys.modules.items()):
         if name == "dashscope" or name.startswith("dashscope.finetune."):
             for key, value in list(vars(module).items()):
