@@ -15,16 +15,7 @@ from urllib.parse import urlsplit
 import wrapt
 
 from . import _workspace
-from ._adapters import (
-    Lent,
-    Parameters,
-    _call_here,
-    _scope_here,
-    later,
-    method,
-    objects,
-    sents,
-)
+from ._adapters import later
 from ._carry import unseen
 from ._decision import (
     HEADER,
@@ -42,7 +33,12 @@ from ._decision import (
     workspace_in_headers,
     workspace_in_host,
 )
+from ._methods import method
+from ._told import Parameters, objects, sents
+from ._views import Lent
 from .hint.watch import Sent, look, watched
+
+_call_here, _scope_here = current.get, _workspace.scope.get
 
 _CONFIG = "dashscope.v2._config"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from . import _adapters as adapt
 from . import _clients as clients
 from . import _libraries
+from . import _views as views
 from ._seam import Seam
 
 _ENTITIES = "dashscope.api_entities."
@@ -72,27 +73,27 @@ SEAMS = (
     ),
     Seam(_ENTITIES + "websocket_request", "WebSocketRequest.aio_call", adapt.send, "1.4.0"),
     # their sessions, for redirects,
-    Seam(_ENTITIES + "sync_http_request", "requests", adapt.redirects, "1.0.4", "1.4.0"),
-    Seam(_ENTITIES + "http_request", "requests", adapt.redirects, "1.0.0"),
-    Seam(_ENTITIES + "http_request", "aiohttp", adapt.redirects, "1.20.14"),
-    Seam(_ENTITIES + "aiohttp_request", "aiohttp", adapt.redirects, "1.0.0"),
-    Seam(_ENTITIES + "aio_session", "aiohttp", adapt.redirects, "1.25.24"),
-    Seam(_ENTITIES + "websocket_request", "aiohttp", adapt.redirects, "1.0.0"),
-    Seam("dashscope.common.session_manager", "requests", adapt.redirects, "1.25.10", "1.25.25"),
-    Seam("dashscope.common.aio_session_manager", "aiohttp", adapt.redirects, "1.25.10", "1.25.25"),
+    Seam(_ENTITIES + "sync_http_request", "requests", views.redirects, "1.0.4", "1.4.0"),
+    Seam(_ENTITIES + "http_request", "requests", views.redirects, "1.0.0"),
+    Seam(_ENTITIES + "http_request", "aiohttp", views.redirects, "1.20.14"),
+    Seam(_ENTITIES + "aiohttp_request", "aiohttp", views.redirects, "1.0.0"),
+    Seam(_ENTITIES + "aio_session", "aiohttp", views.redirects, "1.25.24"),
+    Seam(_ENTITIES + "websocket_request", "aiohttp", views.redirects, "1.0.0"),
+    Seam("dashscope.common.session_manager", "requests", views.redirects, "1.25.10", "1.25.25"),
+    Seam("dashscope.common.aio_session_manager", "aiohttp", views.redirects, "1.25.10", "1.25.25"),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
-    Seam(_BASE, "requests", adapt.library, "1.0.0", covers="requests"),
-    Seam(_BASE, "aiohttp", adapt.library, "1.0.0", "1.4.0", covers="aiohttp"),
+    Seam(_BASE, "requests", views.library, "1.0.0", covers="requests"),
+    Seam(_BASE, "aiohttp", views.library, "1.0.0", "1.4.0", covers="aiohttp"),
     Seam("dashscope.common.utils", "_handle_http_response", adapt.received, "1.0.0", "1.4.0"),
     Seam(_BASE, "BaseAsyncAioApi.list", adapt.list_tasks, "1.24.3", covers="BaseAsyncAioApi.list"),
     # public keys,
-    Seam(_ENTITIES + "encryption", "requests", adapt.library, "1.23.7", covers="requests"),
+    Seam(_ENTITIES + "encryption", "requests", views.library, "1.23.7", covers="requests"),
     # websockets of their own,
-    Seam(_TTS_V2, "websocket", adapt.library, "1.20.0", covers="websocket"),
-    Seam(_OMNI, "websocket", adapt.library, "1.23.9", covers="websocket"),
-    Seam(_QWEN_TTS, "websocket", adapt.library, "1.23.9", covers="websocket"),
-    Seam(_DIALOG, "websocket", adapt.library, "1.23.5", covers="websocket"),
-    Seam(_TINGWU, "websocket", adapt.library, "1.24.4", covers="websocket"),
+    Seam(_TTS_V2, "websocket", views.library, "1.20.0", covers="websocket"),
+    Seam(_OMNI, "websocket", views.library, "1.23.9", covers="websocket"),
+    Seam(_QWEN_TTS, "websocket", views.library, "1.23.9", covers="websocket"),
+    Seam(_DIALOG, "websocket", views.library, "1.23.5", covers="websocket"),
+    Seam(_TINGWU, "websocket", views.library, "1.24.4", covers="websocket"),
     # agentic RL,
     Seam(
         "dashscope.finetune.reinforcement.common.utils",
@@ -102,8 +103,8 @@ SEAMS = (
         covers="async_http_request",
     ),
     # the assistant of the command line.
-    Seam("dashscope.acli.providers.tongyi", "httpx", adapt.library, "1.27.0", covers="httpx"),
-    Seam(_MCP, "httpx", adapt.library_to(_MCP, "BAILIAN_MCP_BASE"), "1.27.0", covers="httpx"),
+    Seam("dashscope.acli.providers.tongyi", "httpx", views.library, "1.27.0", covers="httpx"),
+    Seam(_MCP, "httpx", views.library_to(_MCP, "BAILIAN_MCP_BASE"), "1.27.0", covers="httpx"),
     # Hosts and message bodies that name the workspace.
     Seam("dashscope.common.env", "resolve_base_url", adapt.host, "1.27.5"),
     Seam(_DIALOG, "MultiModalDialog._send_start_request", adapt.body("workspace_id"), "1.23.5"),

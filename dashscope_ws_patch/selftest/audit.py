@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from .. import _adapters as adapt
+from .. import _views as views
 from .._activation import SDK
 from .._seams import SEAMS
 
@@ -137,7 +137,7 @@ def summary(found: list[Egress]) -> str:
 
 
 # What the stand-in for a library puts the workspace into.
-_ROUTED = adapt.SENDING.keys() | adapt.SESSIONS.keys()
+_ROUTED = views.SENDING.keys() | views.SESSIONS.keys()
 
 
 def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
