@@ -264,6 +264,8 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     Raises TypeError for what is no function, and for the functions that contextlib makes, whose
     callers' blocks are no steps of theirs.
     """
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(decorated(manager, function.__func__))
     if not callable(function) or inspect.isclass(function):
         raise TypeError(f"{manager!r} decorates functions, not {function!r}")
     if getattr(function, "__globals__", None) is vars(contextlib):

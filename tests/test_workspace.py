@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import enum
 import functools
+import inspect
 import re
 import string
 import threading
@@ -236,9 +237,22 @@ def test_decorated_methods() -> None:
         def static() -> Any:
             return get_workspace()
 
+        @use_workspace("ws_d")
+        @classmethod
+        def outside_of_class(cls) -> Any:
+            return cls, get_workspace()
+
+        @use_workspace("ws_e")
+        @staticmethod
+        async def outside_static(one: int) -> Any:
+            return one, get_workspace()
+
     things = Things()
     assert things.method() == (things, "ws_a")
     assert Things.of_class() == (Things, "ws_b") and Things.static() == "ws_c"
+    assert things.outside_of_class() == (Things, "ws_d")
+    assert inspect.iscoroutinefunction(things.outside_static)
+    assert asyncio.run(things.outside_static(1)) == (1, "ws_e")
 
 
 def test_decorated_recursion() -> None:
@@ -294,7 +308,7 @@ def test_context_managers_are_refused(function: Callable[[], Any]) -> None:
         use_workspace("ws_a")(function)
 
 
-@pytest.mark.parametrize("thing", [int, "function", None, object(), classmethod(len)])
+@pytest.mark.parametrize("thing", [int, "function", None, property(len), classmethod(int)])
 def test_what_is_no_function_is_refused(thing: Any) -> None:
     if callable(thing) and not isinstance(thing, type):
         pytest.skip("callable here")
