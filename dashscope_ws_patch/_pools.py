@@ -28,8 +28,8 @@ _made: list[_Method] = []
 
 #: The ways to hand work to a multiprocessing.Pool or ThreadPool; apply() goes by apply_async().
 _POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
-#: What of their arguments is called, by name or by place.
-_CALLED = {"func": 0, "callback": 3, "error_callback": 4}
+#: What of their arguments is called or read, by name and place.
+_HANDED = {"func": 0, "iterable": 1, "callback": 3, "error_callback": 4}
 
 
 def follow() -> None:
@@ -37,14 +37,18 @@ def follow() -> None:
     if _made:
         return
     # Imported before the lock is taken: an import waits for other threads' imports.
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-    made: list[tuple[Any, str, Any]] = [(ThreadPoolExecutor, "submit", _submitting)]
+    made: list[tuple[Any, str, Any]] = [
+        (ThreadPoolExecutor, "submit", _submitting),
+        (Executor, "map", _mapping),
+        (Future, "add_done_callback", _calling_back),
+    ]
     try:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing.pool import Pool
 
-        # map() of executors, and event loops, go by submit().
+        # Event loops, and map() of executors, go by submit().
         made.append((ProcessPoolExecutor, "submit", _submitting))
         made += [(Pool, "__init__", _clean), *((Pool, name, _handing_over) for name in _POOL)]
     except ImportError:  # no processes on this platform
@@ -81,19 +85,54 @@ def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
     return submit
 
 
+def _mapping(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``map`` of an executor: with a ``buffersize`` (CPython 3.14 on) it hands over the rest while
+    its results are read, by whoever does."""
+    from ._carry import carried
+    from ._workspace import scope
+
+    @functools.wraps(original)
+    def map(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        results = original(self, *args, **kwargs)
+        return carried(results, (scope, scope.get())) if kwargs.get("buffersize") else results
+
+    return map
+
+
+def _calling_back(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``add_done_callback`` of a future, which a worker calls, or whoever cancels it."""
+    from ._carry import handed_over, without
+
+    @functools.wraps(original)
+    def add_done_callback(self: Any, fn: Any) -> None:
+        original(self, functools.partial(without, handed_over(fn)))
+
+    return add_done_callback
+
+
 def _handing_over(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of a Pool that is given functions to call, in its workers or when they are done."""
-    from ._carry import to_worker, without
+    """A method of a Pool that is given functions to call, in its workers or when they are done, and
+    what a thread of it may read."""
+    from ._carry import carried, to_worker, without
+    from ._workspace import scope
+
+    def items(iterable: Any) -> Any:
+        yield from iterable
 
     @functools.wraps(original)
     def hand_over(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        given = list(args)
-        for name, at in _CALLED.items():
-            if kwargs.get(name) is not None:
-                kwargs[name] = to_worker(kwargs[name])
-            elif at < len(given) and given[at] is not None:
-                given[at] = to_worker(given[at])
-        return without(original, self, *given, **kwargs)
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        for name, at in _HANDED.items():
+            key = name if name in kwargs else at
+            value = given.get(key)
+            if value is None:
+                continue
+            if name != "iterable":
+                given[key] = to_worker(value)
+            elif not hasattr(value, "__len__"):  # else it is there already
+                given[key] = carried(items(value), (scope, scope.get()))
+        args = tuple(given.pop(at) for at in range(len(args)))
+        return without(original, self, *args, **given)
 
     return hand_over
 

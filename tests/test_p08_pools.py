@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 from _sdk import AIO_GENERATION, need
 
-EXECUTORS = ("executor", "map", "run_in_executor")
+EXECUTORS = ("executor", "map", "run_in_executor", "done_callback")
+if sys.version_info >= (3, 14):
+    EXECUTORS += ("map buffered",)
 POOLS = ("apply", "apply_async", "map", "map_async", "starmap", "starmap_async")
 POOLS += ("imap", "imap_unordered", "keyword", "callback", "callbacks", "error_callback")
+POOLS += ("items", "items of chunks", "items of imap")
 METHODS = multiprocessing.get_all_start_methods()
 KINDS = {
     "ThreadPoolExecutor": EXECUTORS,
@@ -52,7 +55,7 @@ def forget(*_):
 """
 
 PROGRAM = """
-import asyncio, json, sys
+import asyncio, json, sys, time
 from concurrent import futures
 import multiprocessing, multiprocessing.pool
 
@@ -74,10 +77,23 @@ def run_in_executor(pool):
         return await asyncio.get_running_loop().run_in_executor(pool, ambient)
     return asyncio.run(main())
 
+def buffered(pool):
+    results = pool.map(ambient, range(3), buffersize=1)
+    with use_workspace("ws_reader"):
+        return list(results)[-1]
+
+def items():
+    # Read by this thread, or by one of the pool.
+    yield ambient()
+
 WAYS = {
     "executor": lambda pool: pool.submit(ambient).result(),
     "map": lambda pool: list(pool.map(ambient, [1]))[0],
     "run_in_executor": run_in_executor,
+    "map buffered": buffered,
+    "done_callback": lambda pool: called_back(
+        lambda call: pool.submit(time.sleep, 0.01).add_done_callback(call)
+    ),
     "apply": lambda pool: pool.apply(ambient),
     "apply_async": lambda pool: pool.apply_async(ambient).get(),
     "map_async": lambda pool: pool.map_async(ambient, [1]).get()[0],
@@ -85,6 +101,9 @@ WAYS = {
     "starmap_async": lambda pool: pool.starmap_async(ambient, [(1,)]).get()[0],
     "imap": lambda pool: next(pool.imap(ambient, [1])),
     "imap_unordered": lambda pool: next(pool.imap_unordered(ambient, [1])),
+    "items": lambda pool: pool.map(list, items())[0],
+    "items of chunks": lambda pool: pool.starmap_async(list, zip(items()), chunksize=2).get()[0],
+    "items of imap": lambda pool: next(pool.imap(list, iterable=items())),
     "keyword": lambda pool: pool.apply_async(func=ambient, args=()).get(),
     "callback": lambda pool: called_back(lambda call: pool.apply_async(int, callback=call)),
     "callbacks": lambda pool: called_back(lambda call: pool.map_async(int, "1", None, call)),
@@ -189,8 +208,11 @@ async def main():
     loop = asyncio.get_running_loop()
     await AioGeneration.call("m", "own")
     patched = [ThreadPoolExecutor.submit is not native]
-    # The name of the host is looked up in a thread that is born in this call.
-    await AioGeneration.call("m", "named", workspace="ws_a")
+    # The name of the host is looked up in a thread that is born in this call, which holds while it
+    # runs, since all that it may request shall carry its workspace.
+    await AioGeneration.call(
+        "m", "named", workspace="ws_a", base_address=dashscope.base_http_api_url
+    )
     await loop.run_in_executor(None, Generation.call, "m", "own")
     return patched + [ThreadPoolExecutor.submit is not native]
 

@@ -44,6 +44,21 @@ def test_p14_the_scope_of_the_hand_over_holds(pool: ThreadPoolExecutor) -> None:
         assert future.result() == "ws_a"
 
 
+def test_p14_a_callback_is_nobodys_who_cancels(pool: ThreadPoolExecutor) -> None:
+    gate, found = threading.Event(), []
+    pool.submit(gate.wait)
+    with use_workspace("ws_a"):
+        scoped = pool.submit(int)
+        scoped.add_done_callback(lambda _: found.append(get_workspace()))
+    unscoped = pool.submit(int)
+    unscoped.add_done_callback(lambda _: found.append(get_workspace()))
+    with use_workspace("ws_b"):
+        assert scoped.cancel() and unscoped.cancel()
+        assert get_workspace() == "ws_b"
+    gate.set()
+    assert found == ["ws_a", None]
+
+
 def test_p14_no_workspace_is_a_scope_too(pool: ThreadPoolExecutor) -> None:
     with environment(DASHSCOPE_WORKSPACE="ws_env"):
         with use_workspace(None):
