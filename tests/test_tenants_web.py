@@ -8,18 +8,22 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import importlib.util
+import io
 import os
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+import wsgiref.util
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dashscope_ws_patch import get_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.tenants.web import ASGIMiddleware, WSGIMiddleware
 
@@ -124,3 +128,25 @@ def test_p16_there_is_no_default_header() -> None:
         for workspace in (None, "", 1):
             with pytest.raises(TypeError):
                 middleware(lambda: None, workspace=workspace)  # type: ignore[arg-type]
+
+
+def _file_wrapper(file: Any, size: int = 8192) -> Iterator[bytes]:
+    return iter(lambda: file.read(size), b"")
+
+
+@pytest.mark.parametrize("wrapper", [None, wsgiref.util.FileWrapper, _file_wrapper])
+def test_p16_a_server_of_wsgi_may_wrap_files_by_any_callable(wrapper: Any) -> None:
+    """PEP 3333 asks for a callable; that of uWSGI is no class."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        if environ["PATH_INFO"] == "/file":
+            return wrapper(io.BytesIO(b"file"))  # type: ignore[no-any-return]
+        return (str(get_workspace()).encode() for _ in range(2))
+
+    served = WSGIMiddleware(app, workspace=lambda environ: "ws_a")
+    environ = {"wsgi.file_wrapper": wrapper, "PATH_INFO": "/"}
+    assert list(served(environ, print)) == [b"ws_a", b"ws_a"]
+    if wrapper is not None:
+        body = served({**environ, "PATH_INFO": "/file"}, print)
+        assert b"".join(body) == b"file"
+        assert isinstance(body, wsgiref.util.FileWrapper) == isinstance(wrapper, type)

@@ -72,7 +72,7 @@ async def _refuse(scope: Any, receive: Any, send: Any, reason: bytes) -> Any:
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # the handshake
-        if "websocket.http.response" not in scope.get("extensions", ()):
+        if "websocket.http.response" not in (scope.get("extensions") or ()):
             return await send({"type": "websocket.close", "code": 1008})
         kind = "websocket.http.response"
     headers = [(name.lower().encode(), value.encode()) for name, value in _headers(reason)]
@@ -102,8 +102,10 @@ class WSGIMiddleware:
 
     def _begin(self, held: Held, environ: dict[str, Any], start_response: Any) -> Any:
         body = self.app(environ, start_response)
-        # Nothing runs when a server reads these, and it has short cuts for them.
-        plain = (list, tuple, environ.get("wsgi.file_wrapper", ()))
+        # Nothing runs when a server reads these, and it has short cuts for them; a wrapper of files
+        # may be a function, as that of uWSGI and mod_wsgi.
+        wrapper = environ.get("wsgi.file_wrapper")
+        plain = (list, tuple, wrapper) if isinstance(wrapper, type) else (list, tuple)
         return body if isinstance(body, plain) else _Body(body, held)
 
 
