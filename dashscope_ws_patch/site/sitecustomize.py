@@ -100,8 +100,8 @@ def _dashscope_ws_patch() -> None:
         # Python's own search lists each folder, which takes more than all the rest of this file.
         names = [f"/{name}{suffix}" for suffix in ("", ".py", ".pyc", *extension_suffixes())]
         for position, entry in enumerate(rest):
-            archive = access(entry, F_OK) and not access(f"{entry}/", F_OK)
-            if archive or any(access(f"{entry}{file}", F_OK) for file in names):
+            is_folder = access(f"{entry}/", F_OK)
+            if any(access(f"{entry}{file}", F_OK) for file in (names if is_folder else ("",))):
                 return PathFinder.find_spec(name, rest[position:])
         return None
 
