@@ -335,14 +335,13 @@ def websocket_client(original: Any) -> Any:
     return handshake
 
 
-def _fill_multiple(host: str, headers: Any) -> bool:
-    """Fill the headers of one handshake, of a class of websockets; False if they stay native."""
-    workspace = _lacking(is_unnamed(host), list(headers.raw_items()))
+def _fill_multiple(headers: Any) -> None:
+    """Fill the headers of one handshake with the service, of a class of websockets."""
+    workspace = _lacking(True, list(headers.raw_items()))
     if workspace is not None:
         if HEADER in headers:  # blank
             del headers[HEADER]
         headers[HEADER] = workspace
-    return workspace is not None
 
 
 def websockets(asynchronous: bool = True) -> Callable[[Any], Any]:
@@ -354,10 +353,12 @@ def websockets(asynchronous: bool = True) -> Callable[[Any], Any]:
         original = seen(original)
 
         def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+            headers = additional_headers
             try:
-                headers = sys.modules["websockets.datastructures"].Headers(additional_headers or ())
-                if not _fill_multiple(_uri(self).host, headers):
-                    headers = additional_headers
+                if is_unnamed(_uri(self).host):
+                    # What was given may be an iterator, which is there but once.
+                    headers = sys.modules["websockets.datastructures"].Headers(headers or ())
+                    _fill_multiple(headers)
             except WorkspaceError:
                 if not asynchronous:
                     # The thread that waits for an answer is waited for, and would not see that a
@@ -378,7 +379,8 @@ def websockets_legacy(original: Any) -> Any:
 
     def write_http_request(self: Any, path: Any, headers: Any) -> Any:
         # Of several, the first is what the URL says, and the others what the program does.
-        _fill_multiple(headers.get_all("Host")[0], headers)
+        if is_unnamed(headers.get_all("Host")[0]):
+            _fill_multiple(headers)
         return original(self, path, headers)
 
     return write_http_request

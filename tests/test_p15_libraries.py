@@ -216,6 +216,18 @@ def test_p15_other_hosts_are_left_alone(service: Hopping, sender: Way, host: str
     assert_native(service, sender, host)
 
 
+@pytest.mark.parametrize("host", [SERVICE, ELSEWHERE])
+@pytest.mark.parametrize("name", ["websockets_asyncio", "websockets_sync", "websockets_legacy"])
+def test_p4_headers_that_can_be_read_once(service: Hopping, name: str, host: str) -> None:
+    found = [way for way in WAYS if way.name == name]
+    if not found:
+        pytest.skip("no websockets")
+    with use_workspace("ws_a"):
+        for named in ("X-Other", HEADER):
+            found[0].send(service.address(host, path(True)), headers=iter([(named, "1")]))  # type: ignore[arg-type]
+            assert (named, "1") in service.drain()[0].headers
+
+
 @every_way
 def test_p15_a_redirect_elsewhere_and_back(service: Hopping, sender: Way) -> None:
     with use_workspace("ws_a"):
