@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 from contextlib import suppress
+from contextvars import ContextVar
 from operator import itemgetter
 from socket import SHUT_RDWR
 from types import FunctionType, SimpleNamespace
@@ -32,6 +33,9 @@ _RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
 #: it to put it back, keeps it in use after ``unpatch``: then it does nothing.
 active = False
+
+#: Whether a session of requests, below which urllib3 sends, names a workspace.
+_settled: ContextVar[bool] = ContextVar("dashscope_ws_patch.settled", default=False)
 
 
 def _adapter(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -182,11 +186,14 @@ def requests(original: Any) -> Any:
         return found and found[1] and found[1].strip()
 
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        given, workspace = store(request.headers), None
+        given, workspace, sending = store(request.headers), None, original
         found = given.get(_NAME)
         ours = found is not None and found[1].__class__ is _Added
         if in_url(request.url) and (ours or not named(found)):
-            workspace = _lacking(not named(store(self.headers).get(_NAME)))
+            if named(store(self.headers).get(_NAME)):
+                sending = in_scope(original, (_settled, True))
+            else:
+                workspace = _lacking(True)
         if ours or workspace is not None:
             sent = plain.__new__(plain)
             sent._store = given.copy()
@@ -194,7 +201,7 @@ def requests(original: Any) -> Any:
             if workspace is not None:
                 sent._store[_NAME] = (HEADER, _Added(workspace))
             request = _with_headers(request, sent)
-        answer = original(self, request, *args, **kwargs)
+        answer = sending(self, request, *args, **kwargs)
         _read(getattr(answer, "_content", None), answer)
         return answer
 
@@ -274,7 +281,7 @@ def urllib3(original: Any) -> Any:
             return original(self, method, url, *args, **kwargs)
         given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
         headers = self.headers if given is None else given
-        workspace = _lacking(True, headers)
+        workspace = _lacking(not _settled.get(), headers)
         if workspace is not None:
             headers = _filled(headers, workspace)
             if args[1:]:

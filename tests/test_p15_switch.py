@@ -34,6 +34,7 @@ from dashscope_ws_patch import (
     _libraries,
     use_workspace,
 )
+from dashscope_ws_patch._decision import HEADER
 from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.selftest import libraries
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
@@ -198,6 +199,21 @@ def test_p8_what_was_sent_in_another_scope_is_sent_again(with_clients: Loopback)
         # It can be read where the shim is not.
         assert b"dashscope_ws_patch" not in pickle.dumps([one, other])
     assert seen(with_clients) == [["ws_a"], ["ws_a"], ["ws_b"], ["ws_b"]]
+
+
+@pytest.mark.parametrize("given", [None, {"x-dashscope-workspace": None}])
+def test_p15_what_a_session_names_is_not_filled_below(with_clients: Loopback, given: Any) -> None:
+    with requests.Session() as session, use_workspace("ws_a"):
+        session.headers[HEADER] = "ws_mine"
+        session.verify = ca_file()
+        if given:
+            session.get(URL, headers=given)
+        else:
+            session.send(requests.Request("GET", URL).prepare())
+        assert seen(with_clients) == [[]]  # as natively
+        session.get(URL)
+        requests.get(URL)
+    assert seen(with_clients) == [["ws_mine"], ["ws_a"]]
 
 
 def test_p4_another_patcher_that_keeps_ours_keeps_nothing_on(with_clients: Loopback) -> None:
