@@ -53,8 +53,11 @@ def validate(value: object, origin: str) -> str:
 
 
 def masked(value: str) -> str:
-    """``value`` for a message or report, unless an API key was put into the wrong place."""
-    return "sk-... (an API key?)" if value.strip().startswith("sk-") else value
+    """``value`` for a message or report, without an API key that was put into the wrong place."""
+    import re
+
+    key = r"(?ai)(?:^\s*sk-[\w-]+|\bsk-[\w-]{8,})[\w.+/=-]*"
+    return re.sub(key, "sk-... (an API key?)", value)
 
 
 class Scope:
@@ -323,7 +326,8 @@ def _line_of_call() -> str:
     ):
         frame = frame.f_back
     name, line = frame.f_code.co_filename, frame.f_lineno
-    return f'the call is at "{name}", line {line}: {linecache.getline(name, line).strip()}'
+    code = masked(linecache.getline(name, line).strip())
+    return f'the call is at "{name}", line {line}: {code}'
 
 
 def settled(found: str | None) -> str | None:

@@ -183,6 +183,10 @@ def test_p12_an_api_key_in_the_wrong_place_is_not_shown() -> None:
     with pytest.raises(WorkspaceError) as error:
         use_workspace("sk-0123456789abcdef/" * 3)
     assert "0123" not in str(error.value) and "an API key?" in str(error.value)
+    for value in ("Bearer sk-0123456789abcdef", "key=SK-0123456789abcdef", " sk-0123"):
+        with pytest.raises(WorkspaceError) as error:
+            use_workspace(value)
+        assert "0123" not in str(error.value) and "an API key?" in str(error.value)
     with pytest.raises(TypeError) as wrong:
         use_workspace(b"sk-0123456789abcdef")  # type: ignore[arg-type]
     assert "0123" not in str(wrong.value) and "bytes" in str(wrong.value)

@@ -79,6 +79,11 @@ def test_p19_the_error_shows_the_line_that_made_the_call(loopback: Loopback, dri
     need(AIO_GENERATION)
     message = _refused(lambda: drive.run(acall()))
     assert message.endswith('await _find(AIO_GENERATION).call("m", "mine too")')
+
+    def call_with_a_key() -> None:
+        _find(GENERATION).call("m", "hi", api_key="sk-0123456789abcdef")
+
+    assert 'api_key="sk-... (an API key?)")' in _refused(call_with_a_key)
     assert seen(loopback) == []
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
-from .._workspace import WorkspaceError
+from .._workspace import WorkspaceError, masked
 from ._console import any_console
 from .install import Refusal, install, uninstall
 from .run import SITEDIR, run
@@ -42,8 +41,8 @@ class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         # Where an argument is missing too, argparse would not speak of an option that is unknown.
         for given in sys.argv[1:] if args is None else args:
-            if not given.startswith("-") or given in ("-", "--"):
-                break
+            if not given.startswith("-") or given in ("-", "--") or given[1].isdigit():
+                break  # the latter is a value, and no option
             short = not given.startswith("--") and given[:2] in self._option_string_actions
             if given.partition("=")[0] not in self._option_string_actions and not short:
                 self.error(f"unknown option: {given.partition('=')[0]}")
@@ -51,8 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # An argument that is quoted may be a key in the wrong place.
-        message = re.sub(r"(?i)\bsk-[\w-]{8,}", "sk-...", message)
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {masked(message)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
