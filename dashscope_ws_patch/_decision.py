@@ -126,7 +126,10 @@ def workspace_in_host(url: object) -> str | None:
 
 @functools.lru_cache(1024)
 def _label(url: str) -> str | None:
-    host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
+    try:
+        host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
+    except ValueError:  # no URL: whoever sends to it says so
+        return None
     label, dot, region = host[: -len(DOMAIN)].partition(".")
     if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
         return None

@@ -551,6 +551,13 @@ def test_p17_a_program_that_is_not_activated_is_no_yes() -> None:
             {"DASHSCOPE_HTTP_BASE_URL": "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1"},
             "base URLs",
         ),
+        (
+            {
+                "DASHSCOPE_WS_PATCH_CLIENTS": "1",
+                "DASHSCOPE_WS_PATCH_HOSTS": "https://gateway.example/?key=sk-0123456789abcdef",
+            },
+            "loopback call",
+        ),
     ],
 )
 def test_p17_what_is_wrong_here_is_status_1_though_the_key_works(
@@ -562,6 +569,33 @@ def test_p17_what_is_wrong_here_is_status_1_though_the_key_works(
     with serving() as (_, base):
         said = command("--json", "--base-url", base, DASHSCOPE_API_KEY=MAIN, **environment)
     assert said.status == 1 and states(said)[failed] == "failed"
+
+
+def test_p17_a_url_of_websockets_names_nothing_for_http() -> None:
+    url = "wss://llm-b.cn-beijing.maas.aliyuncs.com/api-ws/v1/inference"
+    said = command("--json", PYTHONPATH=SITEDIR, DASHSCOPE_WEBSOCKET_BASE_URL=url)
+    assert said.status == 1 and said.report["verdict"].startswith("No: no workspace is set")
+    assert states(said)["base URLs"] == "ok"
+
+
+@pytest.mark.parametrize("url", ["http://[::1/", "https://[x.cn-beijing.maas.aliyuncs.com", "here"])
+def test_p17_what_is_no_url_is_told(url: str) -> None:
+    said = command("--json", DASHSCOPE_HTTP_BASE_URL=url, DASHSCOPE_API_KEY=SUB)
+    assert said.status == 1
+    assert said.report["verdict"] == "DASHSCOPE_HTTP_BASE_URL is no http or https URL."
+
+
+def test_p12_a_key_in_the_place_of_a_workspace_is_not_shown() -> None:
+    key = "sk-0123456789abcdef"
+    url = f"https://{key}.cn-beijing.maas.aliyuncs.com/api/v1"
+    for variables in (
+        {"DASHSCOPE_WORKSPACE": key},
+        {"DASHSCOPE_WORKSPACE": f"key={key}"},
+        {"DASHSCOPE_WORKSPACE": "ws_mine", "DASHSCOPE_HTTP_BASE_URL": url},
+    ):
+        for arguments in ((), ("--json",)):
+            said = command(*arguments, PYTHONPATH=SITEDIR, **variables)
+            assert key not in said.out + said.err and "an API key?" in said.out
 
 
 def test_p17_a_program_that_requires_scopes_is_told_so() -> None:
@@ -587,7 +621,18 @@ def test_p17_the_variables_of_the_key_are_the_sdks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-w", "no workspace"], ["--region", "Peking!"], ["--base-url", "ftp://x"], ["sk-0123456789"]],
+    [
+        ["-w", "no workspace"],
+        ["-w", "Bearer sk-0123456789"],
+        ["-m", ""],
+        ["--region", "Peking!"],
+        ["--base-url", "ftp://x"],
+        ["--base-url", "http://[::1/"],
+        ["--base-url", "http://127.0.0.1:99999/"],
+        ["--timeout", "-1"],
+        ["--timeout", "nan"],
+        ["sk-0123456789"],
+    ],
 )
 def test_p17_bad_arguments_are_one_line_and_status_2(arguments: list[str]) -> None:
     said = command(*arguments, DASHSCOPE_API_KEY=SUB)

@@ -94,3 +94,24 @@ def test_p17_status_says_what_the_next_program_does(
     assert (found["active"], found["wrong"]) == (sent != [[]], sent == [] and status == 1)
     named = found["workspace"] if found["active"] else None
     assert named == (sent[0] or [None])[0] if sent else named is None
+
+
+@pytest.mark.parametrize(
+    "variable, url, named",
+    [
+        ("DASHSCOPE_HTTP_BASE_URL", "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1", "llm-b"),
+        ("DASHSCOPE_HTTP_BASE_URL", "https://[x.cn-beijing.maas.aliyuncs.com/api/v1", None),
+        ("DASHSCOPE_WEBSOCKET_BASE_URL", "wss://llm-b.cn-beijing.maas.aliyuncs.com/", None),
+        ("DASHSCOPE_BASE_URL", "https://llm-b.cn-beijing.maas.aliyuncs.com", None),
+    ],
+)
+def test_p17_status_names_what_most_requests_carry(variable: str, url: str, named: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dashscope_ws_patch", "status", "--json"],
+        env=clean(**{**PATH, variable: url}),
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(done.stdout)
+    assert (found["workspace"], done.returncode) == (named, 0)
+    assert bool(found["notes"]) == ("llm-b" in url)

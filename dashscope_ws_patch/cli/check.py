@@ -51,10 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", help=f"{', '.join(REGIONS)}, or one with workspace hosts alone")
     parser.add_argument("--base-url", help="such as https://dashscope-intl.aliyuncs.com/api/v1")
     parser.add_argument(
-        "--timeout", type=float, default=30, metavar="SECONDS", help="default: %(default)s"
+        "--timeout", type=_seconds, default=30, metavar="SECONDS", help="default: %(default)s"
     )
     parser.add_argument("--lang", choices=Text._fields, help="instead of the locale's language")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 class Key(NamedTuple):
@@ -78,7 +85,7 @@ class Key(NamedTuple):
             return value
         for form in {self.value, self.value.strip(), repr(self.value)[1:-1]} - {""}:
             value = value.replace(form, self.shown)
-        return re.sub(r"(?i)\bsk-[\w-]{8,}", "sk-...", value)
+        return _workspace.masked(value)
 
 
 class Answer(NamedTuple):
@@ -114,6 +121,8 @@ def main(namespace: argparse.Namespace) -> int:
     warnings.simplefilter("ignore")
     key, key_finding = _key()
     try:
+        if not namespace.model.strip():
+            raise BadUse("-m names no model")
         if namespace.workspace is not None:
             _workspace.validate(namespace.workspace, "-w")
         base = _base(namespace)
@@ -131,6 +140,12 @@ def main(namespace: argparse.Namespace) -> int:
         report.finding(finding)
     if key is None or here.findings[0].state == UNKNOWN:
         return report.verdict(*_foreseen(here, key_finding))
+    import dashscope
+
+    if base is None and not _is_url(dashscope.base_http_api_url):
+        name = _prospect.variable("base_http_api_url")
+        text = Text(f"{name} is no http or https URL.", f"{name} 不是 http 或 https 地址。")
+        return report.verdict(text, Text("correct it", "请更正"), REFUSED)
     answers = list(_asked(namespace, base, report))
     text, advice, status = _judged(answers, namespace.model, here)
     if _activation.covered() and answers and not answers[-1].final:
@@ -213,7 +228,7 @@ class _Report:
         return status
 
     def _safe(self, text: str) -> str:
-        return str(self._key.hide(text)) if self._key else text
+        return str(self._key.hide(text)) if self._key else _workspace.masked(text)
 
 
 _SENT = Text("  {request}: to {host}, {header}", "  {request}：发往 {host}，{header}")
@@ -355,15 +370,23 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
     yield answer
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, a port
+        return False
+
+
 def _base(options: argparse.Namespace) -> str | None:
     """The base URL that the options name, if they do.
 
     Raises Refusal for a region or URL that is none.
     """
     if options.base_url is not None:
-        parts = urlsplit(options.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_url(options.base_url):
             raise BadUse(f"--base-url {options.base_url!r} is no http or https URL")
+        parts = urlsplit(options.base_url)
         # The address of the compatible mode is the one that people have at hand.
         path = parts.path.rstrip("/")
         path = re.sub(r"/compatible-mode/v1$|^$", "/api/v1", path)

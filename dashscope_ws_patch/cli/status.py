@@ -16,12 +16,14 @@ from .._activation import CLIENTS, asked_for_libraries, switched_off
 from .install import STARTUP, Refusal, is_current, is_ours
 from .run import SITEDIR, probe
 
-#: The variables that point the SDK at a host, in the order in which it asks them for one URL.
+#: The one that the clients of the 2.x SDK ask before the others.
+OF_CLIENTS = "DASHSCOPE_BASE_URL"
+#: The variables that point the SDK at a host.
 BASE_URLS = (
-    "DASHSCOPE_BASE_URL",
     "DASHSCOPE_HTTP_BASE_URL",
     "DASHSCOPE_WEBSOCKET_BASE_URL",
     "DASHSCOPE_COMPATIBLE_BASE_URL",
+    OF_CLIENTS,
 )
 
 
@@ -179,14 +181,18 @@ def _look_for_workspace(found: Status) -> None:
         workspace = _decision.workspace_in_host(os.environ.get(variable))
         if not workspace:
             continue
-        found.notes.append(
-            f"{variable} names {workspace} in its host: a request would go there with no header"
+        shown = _workspace.masked(workspace)
+        where = (
+            "requests of 2.x clients go there"
+            if variable == OF_CLIENTS  # natively with a header that names another
+            else "a request would go there with no header"
         )
-        if found.workspace and found.workspace != workspace:
+        found.notes.append(f"{variable} names {shown} in its host: {where}")
+        if found.workspace and found.workspace != shown:
             found.wrong = True
             found.notes.append(f"{variable} wins over {found.source}, which names another")
-        if variable in BASE_URLS[:2]:
-            found.workspace, found.source = workspace, variable
+        if variable == BASE_URLS[0]:  # most requests go there
+            found.workspace, found.source = shown, variable
 
 
 def _look_at_switch(found: Status) -> None:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 MARK = "dashscope-ws-patch newcomer: "
+OF_CLIENTS = "DASHSCOPE_BASE_URL"  # the 2.x clients', over the first of
 BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
 
 
@@ -82,6 +83,9 @@ def _decided(dashscope: ModuleType) -> dict[str, Any]:
                 label = _decision.workspace_in_host(url)
                 natively = _decision.route(url)[1] is None
                 decided["bases"].append({"name": name, "names": label, "wins": natively})
+        label = _decision.workspace_in_host(os.environ.get(OF_CLIENTS))
+        if label and "dashscope.v2" in sys.modules:
+            decided["bases"].append({"name": OF_CLIENTS, "names": label, "wins": True})
     except ValueError as error:  # WorkspaceError: a malformed one
         decided["malformed"] = str(error)
     return decided

@@ -84,9 +84,14 @@ def prospect() -> Prospect:
     winning = _winning(told, workspace)
     if winning:
         findings.append(winning)
-        workspace, source = told["bases"][0]["names"], _variable(told["bases"][0]["name"])
+    for base in told.get("bases", ()):
+        if base["wins"] and base["name"] == "base_http_api_url":  # most requests go there
+            workspace, source = base["names"], variable(base["name"])
     if "broken" not in told:
         findings.append(_trial(told, came, off, workspace))
+    for position, each in enumerate(findings):
+        if each.name != ACTIVATION:  # files
+            findings[position] = each._replace(found=Text(*map(_workspace.masked, each.found)))
     return Prospect(findings, workspace, source, came, status.ways if came else [])
 
 
@@ -189,21 +194,21 @@ def _named(workspace: str | None, source: str | None, malformed: str | None) -> 
             Text("none is set", "未设置"),
             Text("export DASHSCOPE_WORKSPACE=ws_...", "export DASHSCOPE_WORKSPACE=ws_..."),
         )
-    shown = _workspace.masked(workspace)
     both = [(os.environ.get(name) or "").strip() for name in _workspace.VARIABLES]
     if all(both) and both[0] != both[1]:
-        other = _workspace.masked(both[1])
         first, second = _workspace.VARIABLES
         return Finding(
             WORKSPACE,
             WARNING,
             Text(
-                f"{shown}, from {first}; {second} names another, {other}",
-                f"{shown}，来自 {first}；{second} 指定了另一个：{other}",
+                f"{workspace}, from {first}; {second} names another, {both[1]}",
+                f"{workspace}，来自 {first}；{second} 指定了另一个：{both[1]}",
             ),
             Text("unset one of the two", "删除其中一个"),
         )
-    return Finding(WORKSPACE, OK, Text(f"{shown}, from {source}", f"{shown}，来自 {source}"))
+    return Finding(
+        WORKSPACE, OK, Text(f"{workspace}, from {source}", f"{workspace}，来自 {source}")
+    )
 
 
 def _winning(told: dict[str, Any], workspace: str | None) -> Finding | None:
@@ -211,22 +216,24 @@ def _winning(told: dict[str, Any], workspace: str | None) -> Finding | None:
     bases = [base for base in told.get("bases", ()) if base["wins"]]
     if not bases:
         return None
-    names = ", ".join(f"{_variable(base['name'])} ({base['names']})" for base in bases)
+    names = ", ".join(f"{variable(base['name'])} ({base['names']})" for base in bases)
     if workspace is None or all(base["names"] == workspace for base in bases):
         return Finding(RIVALS, OK, Text(f"workspace named by {names}", f"由 {names} 指定业务空间"))
     return Finding(
         RIVALS,
         FAILED,
         Text(
-            f"{names} wins: requests go there without {workspace}",
-            f"{names} 优先：请求发往该地址，不带 {workspace}",
+            f"{names} wins: requests go there, not to {workspace}",
+            f"{names} 优先：请求发往该地址，而不是 {workspace}",
         ),
         Text("unset it, or let it name no workspace", "删除该变量，或改用不含业务空间的地址"),
     )
 
 
-def _variable(base: str) -> str:
-    return _VARIABLES[base] if os.environ.get(_VARIABLES[base]) else f"dashscope.{base}"
+def variable(base: str) -> str:
+    """What a module-level base URL of the SDK is from."""
+    name = _VARIABLES.get(base, base)
+    return name if os.environ.get(name) else f"dashscope.{base}"
 
 
 def _trial(told: dict[str, Any], came: bool, off: bool, workspace: str | None) -> Finding:
@@ -238,7 +245,7 @@ def _trial(told: dict[str, Any], came: bool, off: bool, workspace: str | None) -
     )
     if told.get("error") and not host:
         error = str(told["error"]).splitlines()[0]
-        state = FAILED if told.get("malformed") else UNKNOWN
+        state = FAILED if error.startswith("WorkspaceError") else UNKNOWN
         return Finding(
             TRIAL,
             WARNING if _workspace.REQUIRE_SCOPE in error else state,
