@@ -585,6 +585,14 @@ def test_p17_what_is_no_url_is_told(url: str) -> None:
     assert said.report["verdict"] == "DASHSCOPE_HTTP_BASE_URL is no http or https URL."
 
 
+def test_p17_an_sdk_that_is_missing_is_told_and_activation_is_not_denied(tmp_path: Path) -> None:
+    for name in ("aiohttp", "dashscope"):  # what the loopback service is made with is gone too
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}')")
+    said = command("--json", PYTHONPATH=os.pathsep.join((SITEDIR, str(tmp_path))))
+    assert said.status == 2 and "import dashscope: ModuleNotFoundError" in said.report["verdict"]
+    assert (states(said)["SDK and seams"], states(said)["activation"]) == ("unknown", "ok")
+
+
 def test_p12_a_key_in_the_place_of_a_workspace_is_not_shown() -> None:
     key = "sk-0123456789abcdef"
     url = f"https://{key}.cn-beijing.maas.aliyuncs.com/api/v1"

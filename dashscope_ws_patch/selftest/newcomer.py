@@ -25,7 +25,6 @@ BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url
 def tell(importing: bool) -> dict[str, Any]:
     """Make one call and say what became of it, and what the shim, if it is here, decides."""
     here = os.path.dirname(os.path.abspath(__file__))
-    loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
     if importing:
         sys.path.append(os.path.dirname(os.path.dirname(here)))
         import dashscope_ws_patch  # noqa: F401
@@ -33,6 +32,7 @@ def tell(importing: bool) -> dict[str, Any]:
         import dashscope
     except Exception as error:
         return {"broken": f"import dashscope: {type(error).__name__}: {error}"}
+    loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
     told: dict[str, Any] = {"sdk": dashscope.version.__version__, **_decided(dashscope)}
     _speak_plainly()
     with loopback.Loopback() as service, loopback.redirect(service.port, local=True):

@@ -72,6 +72,7 @@ def prospect() -> Prospect:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is among the findings
         status = _status()
+    came = came or ("broken" in told and status.active)
     findings = [_sdk(told), _activated(came, off, status.ways)]
     workspace, source = told.get("workspace"), told.get("source")
     malformed = told.get("malformed")
