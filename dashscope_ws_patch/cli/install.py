@@ -7,6 +7,7 @@ import importlib.util
 import os
 import py_compile
 import re
+import site
 import subprocess
 import sys
 import sysconfig
@@ -27,10 +28,10 @@ def install(system: bool = False) -> list[str]:
     """Activate this environment for good; return what was done, in lines.
 
     Writes a .pth file into site-packages, which Python reads at each start, before and whatever
-    sitecustomize there is; where it executes no line of that (PEP 829, CPython 3.18) a .start file
-    too, and the module that it names. Raises Refusal outside a virtual environment, unless
-    ``system``; in one that will be thrown away, or is a tool's own; where the package itself is not
-    installed; and where a file cannot be written or would have to be overwritten.
+    sitecustomize there is; where Python has .start files (PEP 829, CPython 3.15) one of these too,
+    and the module that it names. Raises Refusal outside a virtual environment, unless ``system``;
+    in one that will be thrown away, or is a tool's own; where the package itself is not installed;
+    and where a file cannot be written or would have to be overwritten.
     """
     folder = _site_packages(system)
     _check_kept()
@@ -78,10 +79,6 @@ def _site_packages(system: bool) -> str:
 #: What .start files name has to be a module that stays when pip removes the package.
 _MODULE = "_dashscope_ws_patch"
 
-#: Since when .start files are read instead of the lines. From 3.15 on they are read beside them,
-#: and have site import pkgutil and re: each start would take half as long again.
-_START = (3, 18)
-
 
 def _files(folder: str) -> dict[str, str]:
     """What ``install`` writes: the path and content of each file."""
@@ -94,7 +91,7 @@ def _files(folder: str) -> dict[str, str]:
         f"exec(f.SourceFileLoader('s', {_WAITING!a}).get_code('s'), {{}})"
     )
     files = {os.path.join(folder, "dashscope_ws_patch.pth"): code}
-    if sys.version_info >= _START:
+    if hasattr(site, "StartupState"):  # PEP 829: it is read instead of the line
         files[os.path.join(folder, f"{_MODULE}.py")] = f"def start():\n    {code}\n"
         files[os.path.join(folder, "dashscope_ws_patch.start")] = f"{_MODULE}:start"
     return files
