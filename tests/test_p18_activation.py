@@ -526,7 +526,7 @@ def test_run_keeps_what_is_on_pythonpath(environment: Environment) -> None:
 def test_run_of_a_command_that_does_not_exist(environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     command = [environment.script("dashscope-ws-patch"), "run"]
-    for name, status in (("no-such-command", 127), (str(tmp_path / "data"), 126)):
+    for name, status in (("no-such-command", 127), ("", 127), (str(tmp_path / "data"), 126)):
         done = subprocess.run([*command, name], env=clean(), stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (status, 1)
         assert name in done.stderr

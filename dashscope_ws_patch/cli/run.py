@@ -47,10 +47,10 @@ def run(command: list[str], workspace: str | None = None, clients: bool = False)
             print(f"dashscope-ws-patch run: {problem}", file=sys.stderr, flush=True)
     try:
         return _become(command, environment)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # ValueError: an empty name
+        reason = getattr(error, "strerror", None) or error
         print(f"dashscope-ws-patch run: {command[0]}: {reason}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
+        return 127 if isinstance(error, (FileNotFoundError, ValueError)) else 126
 
 
 def _become(command: list[str], environment: Mapping[str, str]) -> int:
