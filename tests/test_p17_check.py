@@ -604,6 +604,7 @@ def test_p12_a_key_in_the_place_of_a_workspace_is_not_shown() -> None:
         for arguments in ((), ("--json",)):
             said = command(*arguments, PYTHONPATH=SITEDIR, **variables)
             assert key not in said.out + said.err and "an API key?" in said.out
+    assert _prospect._named(key, "DASHSCOPE_WORKSPACE", None).state == "warning"
 
 
 def test_p17_a_program_that_requires_scopes_is_told_so() -> None:

@@ -207,9 +207,10 @@ def _named(workspace: str | None, source: str | None, malformed: str | None) -> 
             ),
             Text("unset one of the two", "删除其中一个"),
         )
-    return Finding(
-        WORKSPACE, OK, Text(f"{workspace}, from {source}", f"{workspace}，来自 {source}")
-    )
+    found = Text(f"{workspace}, from {source}", f"{workspace}，来自 {source}")
+    if workspace != _workspace.masked(workspace):
+        return Finding(WORKSPACE, WARNING, found, Text("correct it", "请更正"))
+    return Finding(WORKSPACE, OK, found)
 
 
 def _winning(told: dict[str, Any], workspace: str | None) -> Finding | None:
