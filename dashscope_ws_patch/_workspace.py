@@ -315,14 +315,20 @@ def require_scope() -> None:
         )
 
 
+# What stands between a request and the line that asked for it.
+_BETWEEN = (
+    "dashscope", "dashscope_ws_patch", "wrapt", "contextlib", "requests", "httpx", "httpx2",
+    "aiohttp", "urllib3", "urllib", "websocket", "websockets",
+)  # fmt: skip
+
+
 def _line_of_call() -> str:
-    """The innermost line that is none of the SDK's or ours."""
+    """The innermost line that is none of the SDK's, a library's that sends, or ours."""
     import linecache
 
     frame = sys._getframe(1)
     while frame.f_back is not None and (
-        str(frame.f_globals.get("__name__")).partition(".")[0]
-        in ("dashscope", "dashscope_ws_patch", "wrapt")
+        str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN
     ):
         frame = frame.f_back
     name, line = frame.f_code.co_filename, frame.f_lineno
