@@ -28,6 +28,7 @@ AIO_MULTIMODAL = "dashscope.aigc.multimodal_conversation:AioMultiModalConversati
 EMBEDDING = "dashscope.embeddings.batch_text_embedding:BatchTextEmbedding"
 IMAGES = "dashscope.aigc.image_synthesis:ImageSynthesis"
 AIO_IMAGES = "dashscope.aigc.image_synthesis:AioImageSynthesis"
+GENERATED = "dashscope.aigc.image_generation:ImageGeneration"
 FILES = "dashscope.files:Files"
 SYNTHESIZER = "dashscope.audio.tts_v2.speech_synthesizer:SpeechSynthesizer"
 POOL = "dashscope.audio.tts_v2.speech_synthesizer:SpeechSynthesizerObjectPool"
@@ -161,7 +162,7 @@ def _omni(**naming: Any) -> Callable[[Drive], None]:
 
 
 _BASE = "dashscope.client.base_api:BaseAsyncApi"
-_TASK = f"{_BASE}.fetch", f"{_BASE}.cancel", f"{_BASE}.wait"
+_TASK = f"{_BASE}.fetch", f"{_BASE}.cancel", f"{_BASE}.wait", f"{GENERATED}.fetch"
 _AIO_TASK = f"{AIO_IMAGES}.fetch", f"{AIO_IMAGES}.cancel", f"{AIO_IMAGES}.wait"
 
 _ALL = [
@@ -245,7 +246,7 @@ _ALL = [
     _way("host files get", f"{FILES}.get", "file-1", base_address=HTTP),
     _way("host files delete", f"{FILES}.delete", "file-1", base_address=HTTP),
     _way("host events", "dashscope:FineTunes.stream_events", "job-1", base_address=HTTP),
-    _way("host update", "dashscope:Deployments.update", "d-1", "v2", base_address=HTTP),
+    _way("host scale", "dashscope:Deployments.scale", "d-1", 2, base_address=HTTP),
     _way("host assistants", "dashscope.assistants.assistants:Assistants.create", model="m",
          base_address=HTTP),
     _way("host runs wait", "dashscope.threads.runs.runs:Runs.wait", "run-1", thread_id="t-1",

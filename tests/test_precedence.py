@@ -13,8 +13,10 @@ import pytest
 from _record import AMBIENT, NAMED, POINTED, POINTED_HOST, environment, pointed
 from _sdk import (
     AIO_GENERATION,
+    FINE_TUNES,
     GENERATION,
     OBJECTS,
+    RUNS,
     STREAMS,
     in_new_process,
     make_conversation,
@@ -25,7 +27,7 @@ from _sdk import (
 
 from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has
+from dashscope_ws_patch.selftest.surfaces import Drive, _find
 
 
 @pytest.fixture(params=OBJECTS)
@@ -165,29 +167,36 @@ def test_rule_3_a_stream_leaves_its_consumer_alone(
     assert workspaces.count(AMBIENT) == 1 and set(workspaces) == {AMBIENT, "ws_consumer"}
 
 
-COROUTINES = [
-    pytest.param(AIO_GENERATION, {"prompt": "hi"}, id="AioGeneration"),
-    pytest.param(AIO_GENERATION, {"prompt": "hi", "stream": True}, id="AioGeneration stream"),
-    pytest.param(
-        "dashscope.aigc.image_synthesis:AioImageSynthesis", {"prompt": "hi"}, id="AioImageSynthesis"
-    ),
-    pytest.param(
-        "dashscope.rerank.text_rerank:AioTextReRank",
-        {"query": "hi", "documents": ["hi"]},
-        id="AioTextReRank",
-    ),
-]
+COROUTINES: dict[str, dict[str, Any]] = {
+    f"{AIO_GENERATION}.call": {"model": "m", "prompt": "hi"},
+    f"{AIO_GENERATION}.call, a stream": {"model": "m", "prompt": "hi", "stream": True},
+    "dashscope.aigc.chat_completion:AioGeneration.call": {"model": "m", "prompt": "hi"},
+    "dashscope.aigc.multimodal_conversation:AioMultiModalConversation.call": {
+        "model": "m", "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+    },
+    "dashscope.aigc.image_synthesis:AioImageSynthesis.call": {"model": "m", "prompt": "hi"},
+    "dashscope.aigc.image_synthesis:AioImageSynthesis.fetch": {"task": "task-1"},
+    "dashscope.aigc.image_generation:AioImageGeneration.cancel": {"task": "task-1"},
+    "dashscope.aigc.video_synthesis:AioVideoSynthesis.wait": {"task": "task-1"},
+    "dashscope.embeddings.multimodal_embedding:AioMultiModalEmbedding.call": {
+        "model": "m", "input": [{"text": "hi"}],
+    },
+    "dashscope.rerank.text_rerank:AioTextReRank.call": {
+        "model": "m", "query": "hi", "documents": ["hi"],
+    },
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("target, arguments", COROUTINES)
+@pytest.mark.parametrize("which", COROUTINES)
 def test_rule_3_a_coroutine_holds_the_scope_it_was_created_in(
-    target: str, arguments: dict[str, Any], drive: Drive, loopback: Loopback
+    which: str, drive: Drive, loopback: Loopback
 ) -> None:
+    target = which.partition(",")[0]
     need(target)
 
     async def call() -> None:
         with use_workspace(AMBIENT):
-            coroutine = _find(target).call("m", **arguments)
+            coroutine = _find(target)(**COROUTINES[which])
         with use_workspace("ws_other"):
             result = await coroutine
             if inspect.isasyncgen(result):
@@ -234,14 +243,60 @@ def test_rule_5_no_workspace_here_leaves_the_pointed_host(loopback: Loopback) ->
     assert reached(loopback.drain()) == [(POINTED_HOST, "")]
 
 
-def test_rule_1_module_level_url_given_for_the_call(loopback: Loopback) -> None:
+#: One call of each class of methods that send by themselves, and the argument that takes a URL.
+_ADDRESSED: dict[str, Callable[..., Any]] = {
+    f"{GENERATION}.call": lambda call, **url: call("m", "hi", **url),
+    "dashscope.app.application:Application.call": lambda call, **url: call("app-1", "hi", **url),
+    "dashscope.multimodal.tingwu.tingwu:TingWu.call": lambda call, **url: call("m", {}, **url),
+    "dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer.call": (
+        lambda call, base_address: call("m", "hi", "voice", url=base_address)
+    ),
+    "dashscope.embeddings.batch_text_embedding:BatchTextEmbedding.async_call": (
+        lambda call, **url: call("m", "https://example.com/text", **url)
+    ),
+    **dict.fromkeys(
+        (
+            "dashscope.files:Files.list",
+            "dashscope.models:Models.list",
+            "dashscope.assistants:Assistants.list",
+            "dashscope.threads:Threads.create",
+        ),
+        lambda call, **url: call(**url),
+    ),
+    **dict.fromkeys(
+        (
+            "dashscope.files:Files.get",
+            "dashscope.files:Files.delete",
+            "dashscope.models:Models.get",
+            f"{FINE_TUNES}.get",
+            f"{FINE_TUNES}.cancel",
+            f"{FINE_TUNES}.logs",
+            f"{FINE_TUNES}.stream_events",
+            "dashscope.assistants:Assistants.update",
+        ),
+        lambda call, **url: call("an-id", **url),
+    ),
+    "dashscope.files:Files.upload": (
+        lambda call, **url: call(__file__, purpose="assistants", **url)
+    ),
+    "dashscope:Deployments.scale": lambda call, **url: call("d-1", 2, **url),
+    f"{RUNS}.wait": lambda call, **url: call("run-1", thread_id="t-1", **url),
+}
+
+
+@pytest.mark.parametrize("target", _ADDRESSED)
+def test_rule_1_module_level_url_given_for_the_call(
+    target: str, loopback: Loopback, drive: Drive
+) -> None:
     """``base_address=dashscope.base_http_api_url``, the very string, names it for the call."""
     import dashscope
 
+    if target != f"{GENERATION}.call":
+        need(target, "dashscope.files:Files")  # where the classes of before take no URL
     with pointed(POINTED_HOST), use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", base_address=dashscope.base_http_api_url)
-        if _has("dashscope.files:Files.list"):
-            _find("dashscope.files:Files").list(base_address=dashscope.base_http_api_url)
+        sent = _ADDRESSED[target](_find(target), base_address=dashscope.base_http_api_url)
+        if inspect.isgenerator(sent):
+            assert list(sent)
     assert set(reached(loopback.drain())) == {(POINTED_HOST, "")}
 
 
