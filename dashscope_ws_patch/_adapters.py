@@ -36,12 +36,12 @@ from .hint.watch import Sent, watched
 _call_here, _scope_here = current.get, _workspace.scope.get
 
 
-def _on_behalf(function: Any, urls: tuple[str, ...] = (), lazily: bool = False) -> Any:
+def _on_behalf(function: Any, urls: tuple[str, ...] = ()) -> Any:
     parameters = Parameters(function, *urls)
     first, of_object = parameters.first, parameters.of_object
     # Looking for what most calls name is cheaper than asking for what hardly any does.
     seldom = parameters.names - {"workspace", "headers"}
-    lazily = lazily or bool(function.__code__.co_flags & LAZY) or not _is_own(function)
+    lazily = bool(function.__code__.co_flags & LAZY) or not _is_own(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outer = told = _call_here()
@@ -87,10 +87,8 @@ _LATER = frozenset((types.CoroutineType, types.GeneratorType, types.AsyncGenerat
 
 #: A method that the calling code calls: the requests that it makes are made on behalf of this call.
 call = method(_on_behalf)
-#: The same, of one with a ``url`` that is an address of the service,
+#: The same, of one with a ``url`` that is an address of the service.
 call_at = method(lambda function: _on_behalf(function, urls=(ADDRESS,)))
-#: and of one that may return a generator which sends when it is read.
-call_lazily = method(lambda function: _on_behalf(function, lazily=True))
 
 
 _MORE = frozenset(("base_address", "enable_encryption"))

@@ -27,7 +27,6 @@ _RECOGNITION = _AUDIO + "asr.recognition"
 _TRANSLATION = _AUDIO + "asr.translation_recognizer"
 _DIALOG = "dashscope.multimodal.multimodal_dialog"
 _TINGWU = "dashscope.multimodal.tingwu.tingwu_realtime"
-_EMBEDDINGS = "dashscope.embeddings."
 _V2 = "dashscope.v2."
 _STUDIO = "dashscope.agentstudio."
 _MCP = "dashscope.acli.platforms.bailian.mcp"
@@ -167,27 +166,27 @@ SEAMS = (
     Seam(
         _BASE,
         "BaseAsyncApi.* CancelMixin.* CreateMixin.* DeleteMixin.* FileUploadMixin.* "
-        "GetMixin.* ListMixin.* UpdateMixin.*",
+        "GetMixin.* ListMixin.* StreamEventMixin.* UpdateMixin.*",
         adapt.call,
         "1.0.0",
     ),
-    Seam(_BASE, "StreamEventMixin.*", adapt.call_lazily, "1.0.0"),
     Seam(_BASE, "GetStatusMixin.* LogMixin.* PutMixin.*", adapt.call, "1.4.0"),
     Seam(_BASE, "ListObjectMixin.*", adapt.call, "1.17.0"),
     Seam(_AIGC + "generation", "AioGeneration.*", adapt.call_once, "1.19.0"),
     Seam(_AIGC + "chat_completion", "AioGeneration.*", adapt.call_once, "1.22.1"),
     Seam(_AIGC + "multimodal_conversation", "*.*", adapt.call, "1.8.0"),
-    Seam(_AIGC + "image_synthesis", "*.*", adapt.call, "1.1.0"),
-    Seam(_AIGC + "image_generation", "*.*", adapt.call, "1.25.7"),
-    Seam(_AIGC + "video_synthesis", "*.*", adapt.call, "1.21.0"),
-    Seam("dashscope.app.application", "Application.*", adapt.call, "1.14.0"),
+    Seam(_AIGC + "image_synthesis", "ImageSynthesis.async_call", adapt.call, "1.1.0"),
     Seam(
-        _EMBEDDINGS + "multimodal_embedding",
-        "MultiModalEmbedding.*",
+        _AIGC + "image_synthesis",
+        "ImageSynthesis.sync_call AioImageSynthesis.*",
         adapt.call,
-        "1.7.0",
+        "1.24.3",
     ),
-    Seam(_EMBEDDINGS + "multimodal_embedding", "AioMultiModalEmbedding.*", adapt.call, "1.24.5"),
+    Seam(_AIGC + "image_generation", "*.*", adapt.call, "1.25.7"),
+    Seam(_AIGC + "video_synthesis", "VideoSynthesis.async_call", adapt.call, "1.21.0"),
+    Seam(_AIGC + "video_synthesis", "AioVideoSynthesis.*", adapt.call, "1.24.3"),
+    Seam("dashscope.app.application", "Application.*", adapt.call, "1.14.0"),
+    Seam("dashscope.embeddings.multimodal_embedding", "*.*", adapt.call, "1.7.0"),
     Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", adapt.call_once, "1.25.22"),
     Seam(
         _AUDIO + "http_tts.http_speech_synthesizer",
@@ -196,11 +195,17 @@ SEAMS = (
         "1.25.17",
     ),
     Seam("dashscope.multimodal.tingwu.tingwu", "TingWu.*", adapt.call, "1.24.4"),
-    Seam("dashscope.utils.oss_utils", "OssUtils.*", adapt.call, "1.13.0"),
-    Seam("dashscope.models", "Models.*", adapt.call, "1.19.0"),
-    Seam("dashscope.finetune.finetunes", "FineTunes.*", adapt.call_lazily, "1.25.19"),
-    Seam("dashscope.customize.finetunes", "FineTunes.*", adapt.call_lazily, "1.20.0", "1.25.19"),
-    Seam("dashscope.threads.runs.runs", "Runs.*", adapt.call_lazily, "1.17.0"),
+    Seam("dashscope.utils.oss_utils", "OssUtils.upload", adapt.call, "1.13.0"),
+    Seam("dashscope.models", "Models.get", adapt.call, "1.26.0"),
+    Seam("dashscope.finetune.finetunes", "FineTunes.stream_events", adapt.call, "1.25.19"),
+    Seam(
+        "dashscope.customize.finetunes",
+        "FineTunes.stream_events",
+        adapt.call,
+        "1.20.0",
+        "1.25.19",
+    ),
+    Seam("dashscope.threads.runs.runs", "Runs.wait", adapt.call, "1.17.0"),
     # The 2.x clients,
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),
     Seam(_V2 + "client", "Client.with_options AsyncClient.with_options", clients.derived, "2.0.1"),
