@@ -10,6 +10,8 @@ these. A new way out of the SDK is a new row.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from . import _adapters as adapt
 from . import _clients as clients
 from . import _libraries
@@ -17,6 +19,10 @@ from . import _views as views
 from ._seam import Seam
 
 _ENTITIES = "dashscope.api_entities."
+_HTTP = _ENTITIES + "http_request"
+_SYNC_HTTP = _ENTITIES + "sync_http_request"
+_AIOHTTP = _ENTITIES + "aiohttp_request"
+_WEBSOCKET = _ENTITIES + "websocket_request"
 _BASE = "dashscope.client.base_api"
 _AIGC = "dashscope.aigc."
 _AUDIO = "dashscope.audio."
@@ -25,59 +31,39 @@ _OMNI = _AUDIO + "qwen_omni.omni_realtime"
 _QWEN_TTS = _AUDIO + "qwen_tts_realtime.qwen_tts_realtime"
 _RECOGNITION = _AUDIO + "asr.recognition"
 _TRANSLATION = _AUDIO + "asr.translation_recognizer"
+_TRANSLATORS = ("TranslationRecognizerRealtime", "TranslationRecognizerChat")
 _DIALOG = "dashscope.multimodal.multimodal_dialog"
 _TINGWU = "dashscope.multimodal.tingwu.tingwu_realtime"
 _V2 = "dashscope.v2."
+_SOCKETS = _V2 + "transport.ws"
+_SHARED_SOCKETS = _V2 + "transport.ws_connection"
+_REALTIME = _V2 + "resources.audio.realtime"
 _STUDIO = "dashscope.agentstudio."
 _MCP = "dashscope.acli.platforms.bailian.mcp"
 
+
+def _remembers(module: str, kind: str, calls: str, since: str) -> Iterator[Seam]:
+    """The rows of a class whose objects remember what they were told, and of its ``calls``."""
+    yield Seam(module, f"{kind}.__init__", adapt.construct, since)
+    yield Seam(module, f"{kind}.{calls}", adapt.call, since)
+
+
 SEAMS = (
     # What sends. Request objects, HTTP and websocket:
-    Seam(_ENTITIES + "http_request", "HttpRequest.call", adapt.send, "1.0.0", covers="HttpRequest"),
-    Seam(
-        _ENTITIES + "http_request",
-        "HttpRequest.aio_call",
-        adapt.send,
-        "1.20.14",
-        covers="HttpRequest",
-    ),
-    Seam(
-        _ENTITIES + "sync_http_request",
-        "HttpRequest.call",
-        adapt.send,
-        "1.0.4",
-        "1.4.0",
-        covers="HttpRequest",
-    ),
-    Seam(
-        _ENTITIES + "aiohttp_request",
-        "AioHttpRequest.call",
-        adapt.send,
-        "1.0.0",
-        covers="AioHttpRequest",
-    ),
-    Seam(
-        _ENTITIES + "aiohttp_request",
-        "AioHttpRequest.aio_call",
-        adapt.send,
-        "1.4.0",
-        covers="AioHttpRequest",
-    ),
-    Seam(
-        _ENTITIES + "websocket_request",
-        "WebSocketRequest.call",
-        adapt.send,
-        "1.0.0",
-        covers="WebSocketRequest",
-    ),
-    Seam(_ENTITIES + "websocket_request", "WebSocketRequest.aio_call", adapt.send, "1.4.0"),
+    Seam(_HTTP, "HttpRequest.call", adapt.send, "1.0.0", covers="HttpRequest"),
+    Seam(_HTTP, "HttpRequest.aio_call", adapt.send, "1.20.14", covers="HttpRequest"),
+    Seam(_SYNC_HTTP, "HttpRequest.call", adapt.send, "1.0.4", "1.4.0", covers="HttpRequest"),
+    Seam(_AIOHTTP, "AioHttpRequest.call", adapt.send, "1.0.0", covers="AioHttpRequest"),
+    Seam(_AIOHTTP, "AioHttpRequest.aio_call", adapt.send, "1.4.0", covers="AioHttpRequest"),
+    Seam(_WEBSOCKET, "WebSocketRequest.call", adapt.send, "1.0.0", covers="WebSocketRequest"),
+    Seam(_WEBSOCKET, "WebSocketRequest.aio_call", adapt.send, "1.4.0"),
     # their sessions, for redirects,
-    Seam(_ENTITIES + "sync_http_request", "requests", views.redirects, "1.0.4", "1.4.0"),
-    Seam(_ENTITIES + "http_request", "requests", views.redirects, "1.0.0"),
-    Seam(_ENTITIES + "http_request", "aiohttp", views.redirects, "1.20.14"),
-    Seam(_ENTITIES + "aiohttp_request", "aiohttp", views.redirects, "1.0.0"),
+    Seam(_HTTP, "requests", views.redirects, "1.0.0"),
+    Seam(_HTTP, "aiohttp", views.redirects, "1.20.14"),
+    Seam(_SYNC_HTTP, "requests", views.redirects, "1.0.4", "1.4.0"),
+    Seam(_AIOHTTP, "aiohttp", views.redirects, "1.0.0"),
+    Seam(_WEBSOCKET, "aiohttp", views.redirects, "1.0.0"),
     Seam(_ENTITIES + "aio_session", "aiohttp", views.redirects, "1.25.24"),
-    Seam(_ENTITIES + "websocket_request", "aiohttp", views.redirects, "1.0.0"),
     Seam("dashscope.common.session_manager", "requests", views.redirects, "1.25.10", "1.25.25"),
     Seam("dashscope.common.aio_session_manager", "aiohttp", views.redirects, "1.25.10", "1.25.25"),
     # polling and management (1.0 to 1.3 sent with aiohttp, the list of tasks does again),
@@ -110,12 +96,9 @@ SEAMS = (
     Seam(_TINGWU, "TingWuRealtime._send_start_request", adapt.body("_workspace"), "1.24.4"),
     # Threads that send, and in which the SDK calls back.
     Seam(_RECOGNITION, "Recognition._Recognition__receive_worker", adapt.worker, "1.4.0"),
-    Seam(
-        _TRANSLATION,
-        "TranslationRecognizerRealtime._TranslationRecognizerRealtime__receive_worker "
-        "TranslationRecognizerChat._TranslationRecognizerChat__receive_worker",
-        adapt.worker,
-        "1.22.0",
+    *(
+        Seam(_TRANSLATION, f"{kind}._{kind}__receive_worker", adapt.worker, "1.22.0")
+        for kind in _TRANSLATORS
     ),
     # A pool of connections that are somebody's.
     Seam(_TTS_V2, "SpeechSynthesizerObjectPool.borrow_synthesizer", adapt.lend, "1.25.2"),
@@ -128,37 +111,22 @@ SEAMS = (
     ),
     Seam(_AIGC + "video_synthesis", "ThreadPoolExecutor", adapt.executor, "1.25.14"),
     # Objects that remember what they were told, and where they were made,
-    Seam(_RECOGNITION, "Recognition.__init__", adapt.construct, "1.4.0"),
-    Seam(
-        _TRANSLATION,
-        "TranslationRecognizerRealtime.__init__ TranslationRecognizerChat.__init__",
-        adapt.construct,
-        "1.22.0",
-    ),
     Seam(_TTS_V2, "SpeechSynthesizer.__init__", adapt.construct, "1.20.0"),
     Seam(_OMNI, "OmniRealtimeConversation.__init__", adapt.construct, "1.23.9"),
     Seam(_QWEN_TTS, "QwenTtsRealtime.__init__", adapt.construct, "1.23.9"),
     Seam(_DIALOG, "MultiModalDialog.__init__", adapt.construct, "1.23.5"),
     Seam(_TINGWU, "TingWuRealtime.__init__", adapt.construct, "1.24.4"),
-    Seam(_AIGC + "conversation", "Conversation.__init__", adapt.construct, "1.0.0"),
-    Seam(_AUDIO + "asr.vocabulary", "VocabularyService.__init__", adapt.construct, "1.20.10"),
-    Seam(
-        _AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.__init__", adapt.construct, "1.20.10"
+    # and make their requests by other ways out on behalf of that.
+    *_remembers(_RECOGNITION, "Recognition", "_Recognition__launch_request", "1.4.0"),
+    *(
+        row
+        for kind in _TRANSLATORS
+        for row in _remembers(_TRANSLATION, kind, f"_{kind}__launch_request", "1.22.0")
     ),
-    Seam("dashscope.finetune.agentic_rl", "AgenticRL.__init__", adapt.construct, "1.25.19"),
-    # and what they do on behalf of that.
-    Seam(_RECOGNITION, "Recognition._Recognition__launch_request", adapt.call, "1.4.0"),
-    Seam(
-        _TRANSLATION,
-        "TranslationRecognizerRealtime._TranslationRecognizerRealtime__launch_request "
-        "TranslationRecognizerChat._TranslationRecognizerChat__launch_request",
-        adapt.call,
-        "1.22.0",
-    ),
-    Seam(_AIGC + "conversation", "Conversation.*", adapt.call, "1.0.0"),
-    Seam(_AUDIO + "asr.vocabulary", "VocabularyService.*", adapt.call, "1.20.10"),
-    Seam(_AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService.*", adapt.call, "1.20.10"),
-    Seam("dashscope.finetune.agentic_rl", "AgenticRL.*", adapt.call, "1.25.19"),
+    *_remembers(_AIGC + "conversation", "Conversation", "*", "1.0.0"),
+    *_remembers(_AUDIO + "asr.vocabulary", "VocabularyService", "*", "1.20.10"),
+    *_remembers(_AUDIO + "tts_v2.enrollment", "VoiceEnrollmentService", "*", "1.20.10"),
+    *_remembers("dashscope.finetune.agentic_rl", "AgenticRL", "*", "1.25.19"),
     # A finalizer that talks to the service.
     Seam(_DIALOG, "MultiModalDialog.__del__", adapt.finalize, "1.23.5"),
     # Calls that make more than one request, or make it later.
@@ -224,17 +192,11 @@ SEAMS = (
     ),
     Seam(_V2 + "resources._oss", "_effective", clients.effective, "2.0.1"),
     Seam("dashscope.utils.oss_utils", "check_and_upload_local", clients.upload, "2.0.1"),
-    Seam(_V2 + "transport.ws", "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
+    Seam(_SOCKETS, "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
+    Seam(_SHARED_SOCKETS, "WsConnection.__init__", clients.socket, "2.0.1", covers="WsConnection"),
+    Seam(_SHARED_SOCKETS, "WsConnection.open_task", clients.open_task, "2.0.1"),
     Seam(
-        _V2 + "transport.ws_connection",
-        "WsConnection.__init__",
-        clients.socket,
-        "2.0.1",
-        covers="WsConnection",
-    ),
-    Seam(_V2 + "transport.ws_connection", "WsConnection.open_task", clients.open_task, "2.0.1"),
-    Seam(
-        _V2 + "resources.audio.realtime",
+        _REALTIME,
         "RealtimeSession.connect",
         clients.connect,
         "2.0.1",
@@ -242,7 +204,7 @@ SEAMS = (
     ),
     Seam(_V2 + "resources.tingwu", "TingWuRealtime.__enter__", clients.start_message, "2.0.1"),
     # sessions that connect later,
-    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.__init__", clients.session, "2.0.1"),
+    Seam(_REALTIME, "RealtimeSession.__init__", clients.session, "2.0.1"),
     Seam(_V2 + "resources.audio.asr", "Recognition.__init__", clients.session, "2.0.1"),
     Seam(_V2 + "resources.audio.tts", "SynthesisSession.__init__", clients.session, "2.0.1"),
     Seam(_V2 + "resources.tingwu", "TingWuRealtime.__init__", clients.session, "2.0.1"),
@@ -260,9 +222,9 @@ SEAMS = (
         "2.0.1",
     ),
     Seam(_V2 + "resources.audio.http_tts", "HttpTts._events", clients.reading, "2.0.1"),
-    Seam(_V2 + "transport.ws", "WsSession.run_task", clients.task, "2.0.1"),
-    Seam(_V2 + "transport.ws_connection", "WsTask.run_task", clients.task, "2.0.1"),
-    Seam(_V2 + "resources.audio.realtime", "RealtimeSession.recv_event", clients.task, "2.0.1"),
+    Seam(_SOCKETS, "WsSession.run_task", clients.task, "2.0.1"),
+    Seam(_SHARED_SOCKETS, "WsTask.run_task", clients.task, "2.0.1"),
+    Seam(_REALTIME, "RealtimeSession.recv_event", clients.task, "2.0.1"),
     # agentstudio.
     Seam(_STUDIO + "client", "Client.__init__ AsyncClient.__init__", clients.studio, "1.26.2"),
     Seam(_STUDIO + "client", "_resolve_base_url", clients.studio_url, "1.26.2"),
@@ -274,16 +236,6 @@ SEAMS = (
         covers="SyncTransport AsyncTransport",
     ),
     Seam(_STUDIO + "resources.*", "*(client).*", clients.held, "1.26.2"),
-    Seam(
-        _STUDIO + "pagination",
-        "CursorPage.__init__ AsyncCursorPage.__init__",
-        adapt.construct,
-        "1.26.2",
-    ),
-    Seam(
-        _STUDIO + "pagination",
-        "CursorPage.get_next AsyncCursorPage.get_next",
-        adapt.call,
-        "1.26.2",
-    ),
+    *_remembers(_STUDIO + "pagination", "CursorPage", "get_next", "1.26.2"),
+    *_remembers(_STUDIO + "pagination", "AsyncCursorPage", "get_next", "1.26.2"),
 )
