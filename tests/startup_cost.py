@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import shutil
+import site
 import subprocess
 import sys
 import tempfile
@@ -89,9 +90,14 @@ def rows(folder: Path, peers: bool) -> list[Row]:
     sitedir = plain.output("-m", "dashscope_ws_patch", "sitedir")
 
     installed, empty_line = environment("installed", wheel), environment("line", wheel)
-    (empty_line.site_packages / "empty.pth").write_text("import sys\n")
     installed.output("-m", "dashscope_ws_patch", "install")
-    line = Row("a `.pth` with `import sys`", empty_line, {})
+    if hasattr(site, "StartupState"):  # PEP 829: for any of them site imports pkgutil and re
+        (empty_line.site_packages / "empty.start").write_text("empty:start\n")
+        (empty_line.site_packages / "empty.py").write_text("def start(): pass\n")
+        line = Row("a `.start` that does nothing", empty_line, {})
+    else:
+        (empty_line.site_packages / "empty.pth").write_text("import sys\n")
+        line = Row("a `.pth` with `import sys`", empty_line, {})
 
     ours = [
         bare,
