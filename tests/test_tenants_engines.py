@@ -29,6 +29,7 @@ TENANTS = ("ws_a", "ws_b", "ws_c")
 def _environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
+        "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join([ROOT, str(folder)]),
         "DASHSCOPE_WORKSPACE": "ws_env",  # what a lost scope would become
     }
