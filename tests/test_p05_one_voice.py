@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
 from _record import AMBIENT, NAMED, POINTED_HOST, comparable, pointed, voices
-from _sdk import GENERATION, PLACEHOLDERS, need, reached
+from _sdk import GENERATION, OBJECTS, PLACEHOLDERS, need, reached
 from conftest import Native, Recorder
 
 from dashscope_ws_patch import use_workspace
@@ -39,6 +40,20 @@ def test_p5_requests_go_where_the_program_pointed(
         pytest.skip("has an address of its own")
     assert len(sent) == len(before)
     assert [sent[i] for i in there] == [before[i] for i in there]
+
+
+@pytest.mark.parametrize("name", ["MultiModalDialog", "TingWuRealtime"])
+def test_p5_a_start_message_names_the_workspace_of_its_handshake(
+    name: str, loopback: Loopback
+) -> None:
+    needed, make, send = OBJECTS[name]
+    need(needed)
+    with use_workspace(AMBIENT):
+        send(make())
+    (handshake,) = loopback.drain()
+    assert handshake.workspaces == [AMBIENT]
+    written = re.findall(r'"workspace_id": ?"(.*?)"', "".join(map(str, handshake.messages)))
+    assert set(written) == {AMBIENT}
 
 
 # Placeholders in hosts, from 1.27.5 on
