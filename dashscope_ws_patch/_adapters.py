@@ -211,7 +211,7 @@ def list_tasks(function: Any) -> Any:
     at = names.index("workspace") if "workspace" in names else sys.maxsize  # another patcher's
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.get("workspace") and len(args) <= at:
+        if not str(kwargs.get("workspace") or "").strip() and len(args) <= at:
             base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
             decision = decide(base)
             if decision is not None and decision[1] is not None:

@@ -121,8 +121,12 @@ def derived(function: Any) -> Any:
     def with_options(self: Any, **kwargs: Any) -> Any:
         origin = _client_of(self).call
         told = parameters.named((), kwargs)
-        if not told.workspace and not (origin.by_url and kwargs.get("base_url")):
-            told = origin
+        if told.by_url or not told.workspace:
+            # A URL gives way to a new one, and to a workspace that stands beside it; a workspace
+            # also to a blank one.
+            gone = kwargs.get("base_url") if origin.by_url else kwargs.get("workspace") is not None
+            if origin.workspace and not gone:
+                told = origin
         made = function(self, **kwargs)
         _settle(made, told._replace(born=_scope_here() or origin.born))
         return made
@@ -292,16 +296,19 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
     """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
     given, pool = kwargs.get, transport._client
     headers, base, body = given("headers"), given("base_url"), given("json")
-    named = given("workspace") or (headers and workspace_in_headers(headers))
+    named = given("workspace")
+    if not named or not str(named).strip():
+        named = headers and workspace_in_headers(headers)
     kept = _clients.of(transport) or _Client(NO_CALL, _Unknown(pool), False)
     told, config, own_pool = kept
     # What the pool sends of itself; what one of the calling code's own does is named by it.
     if own_pool:
         url, header = base or config.base_url, config.workspace
     else:
-        url = base or str(getattr(pool, "base_url", ""))
+        url = base or getattr(pool, "base_url", "")
         header = workspace_in_headers(getattr(pool, "headers", None))
-        named = named or header
+        named = named or header or (None if base else workspace_in_host(url))
+    url = str(url)  # it may be an httpx.URL
     if named or "://" in path:
         return transport, (url, named or None, "named", body)
     # What was told, and is in the header of no pool of the SDK's, is not sent natively.
@@ -315,7 +322,7 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple[Any, S
         kwargs["base_url"] = target
     if headers:
         kwargs["headers"] = without_workspace(headers)  # a blank one
-    if workspace is not None and workspace != header:
+    if workspace is not None and (workspace != header or given("workspace")):  # a blank one
         kwargs["workspace"] = workspace
     elif workspace is None and header:
         transport = _By(transport, _UnnamedPool(pool))

@@ -74,6 +74,8 @@ def decide(
     if call.workspace:  # rules 1 and 2
         if call.workspace == (label if call.by_url else found):
             return None
+        if label is not None and pointed is None and _whose(label) is _CALLS:
+            return None  # a URL that it names too
         workspace: str | None = call.workspace
         source: str | None = "named"
     else:
@@ -253,8 +255,17 @@ def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 
 
+def workspace_in_argument(value: object) -> str | None:
+    """The workspace that an argument names: text, or bytes, as libraries take them for headers."""
+    text = _text(value) if isinstance(value, (str, bytes)) else ""
+    return text if text.strip() else None
+
+
 def _text(value: object) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    # An enum member's str() is its name.
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 # What objects were told

@@ -13,6 +13,7 @@ from ._decision import (
     Memory,
     current,
     sdk,
+    workspace_in_argument,
     workspace_in_headers,
     workspace_in_host,
 )
@@ -71,9 +72,6 @@ class Parameters:
 
     def named(self, args: Arguments, kwargs: dict[str, Any]) -> Call:
         """What these arguments name."""
-        workspace = kwargs.get("workspace")
-        if workspace and isinstance(workspace, str) and workspace.strip():
-            return Call(workspace)
         given = {name: value for name, value in kwargs.items() if value and name in self.names}
         if len(args) > self.first:
             given.update(
@@ -82,9 +80,9 @@ class Parameters:
         if not given:
             return NO_CALL
         for name in _NAMES:
-            value = given.get(name)
-            if isinstance(value, str) and value.strip():
-                return Call(value)
+            named = workspace_in_argument(given.get(name))
+            if named:
+                return Call(named)
         for name in _HEADERS:
             named = workspace_in_headers(given.get(name))
             if named:
@@ -128,8 +126,8 @@ def told_of(owner: Any) -> Call:
     if kept.workspace or owner is None:
         return kept
     for name in _SHOWN:  # made before the shim came, or not yet ready
-        workspace = getattr(owner, name, None)
-        if workspace and isinstance(workspace, str):
+        workspace = workspace_in_argument(getattr(owner, name, None))
+        if workspace:
             return kept._replace(workspace=workspace)
     return kept
 

@@ -88,7 +88,7 @@ class Lent(wrapt.ObjectProxy):  # type: ignore[misc]
         if name == "_redirect_headers":  # httpx
             return functools.partial(_redirect_headers, value)
         # The methods ask for these in their turn.
-        return value.__func__.__get__(self) if isinstance(value, types.MethodType) else value
+        return value.__func__.__get__(self) if type(value) is types.MethodType else value
 
 
 def _redirect_headers(original: Any, request: Any, url: Any, method: Any) -> Any:

@@ -339,11 +339,11 @@ def _line_of_call() -> str:
 def settled(found: str | None) -> str | None:
     """What a client has ``found`` in the SDK's own sources, held to the rules of the environment if
     it is from there: the SDK takes a variable as it is, blanks and all."""
+    if not found or not found.strip():
+        return None
     if os.environ is _environ and _encoded.get(_FIRST) is None:
-        return found or None  # all that most requests pay
-    if found is not None and found == os.environ.get(VARIABLES[0]):
-        return environment()[0]
-    return found or None
+        return found  # all that most requests pay
+    return environment()[0] if found == os.environ.get(VARIABLES[0]) else found
 
 
 def warn(message: str, stacklevel: int = 3) -> None:

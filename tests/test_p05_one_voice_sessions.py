@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import dashscope
+import httpx
 import pytest
 from _one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, converse, host
 from _record import environment
@@ -526,6 +527,42 @@ def test_empty_workspace_of_a_call_names_none(client: Any, loopback: Loopback) -
     with use_workspace(A):
         chat(client, workspace="")
     assert said(loopback) == [(A, host(A))]
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_blank_workspaces_of_clients_and_calls_name_none(blank: str, loopback: Loopback) -> None:
+    with use_workspace(A), dashscope.Client(api_key=KEY, workspace=CLIENT) as told:
+        with dashscope.Client(api_key=KEY, workspace=blank) as client:
+            chat(client, workspace=blank)
+            chat(client)
+        chat(told.with_options(workspace=blank))
+    with environment(DASHSCOPE_WORKSPACE_ID=B):
+        with dashscope.Client(api_key=KEY, workspace=blank) as client:
+            chat(client, workspace=blank)
+            client.ws_connection().close()
+    assert said(loopback) == [(A, host(A))] * 3 + [(B, host(B))] * 2
+
+
+def test_p1_a_workspace_of_the_origin_beside_a_url_of_the_derived(loopback: Loopback) -> None:
+    with use_workspace(A), dashscope.Client(api_key=KEY, workspace=CLIENT) as client:
+        url = f"https://{host('ws-url')}/api/v1"
+        derived = client.with_options(base_url=url)
+        chat(derived)
+        derived.ws_connection().close()
+    assert said(loopback) == [(CLIENT, host("ws-url")), (CLIENT, host(CLIENT))]
+
+
+def test_p1_a_workspace_host_of_a_pool_of_ones_own(loopback: Loopback) -> None:
+    with httpx.Client(base_url=f"https://{host('ws-url')}/api/v1") as pool, use_workspace(A):
+        dashscope.Client(api_key=KEY, workspace=CLIENT, http_client=pool).models.list()
+    assert said(loopback) == [(None, host("ws-url"))]
+
+
+def test_p11_a_base_url_that_is_no_str(loopback: Loopback) -> None:
+    url = httpx.URL("https://gateway.dashscope.aliyuncs.com/api/v1")
+    with use_workspace(A), dashscope.Client(api_key=KEY, base_url=url) as client:
+        client.models.list()
+    assert said(loopback) == [(A, "gateway.dashscope.aliyuncs.com")]
 
 
 def test_explicit_none_is_no_name(loopback: Loopback) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import enum
+from typing import Any
+
 import pytest
 from _record import AMBIENT, NAMED, voices
-from _sdk import need, seen
+from _sdk import GENERATION, need, reached, seen
 from conftest import Native, Recorder
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
 
+CONVERSATION = "dashscope.aigc.multimodal_conversation:MultiModalConversation"
+ENCRYPTION = "dashscope.api_entities.encryption"
 HTTP_TTS = "dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer"
 
 
@@ -38,3 +43,31 @@ def test_p6_speech_over_http_carries_what_its_call_names(loopback: Loopback) -> 
     with use_workspace(AMBIENT):
         _find(HTTP_TTS).call("m", "hi", "voice", headers={"X-DashScope-WorkSpace": NAMED})
     assert seen(loopback) == [NAMED]
+
+
+class _Member(str, enum.Enum):
+    WORKSPACE = NAMED
+
+
+@pytest.mark.parametrize("value", [_Member.WORKSPACE, NAMED.encode()])
+@pytest.mark.parametrize("by", ["workspace", "headers"])
+def test_p6_a_certificate_carries_the_value_that_the_call_sends(
+    value: Any, by: str, drive: Drive, loopback: Loopback
+) -> None:
+    """requests takes bytes, and an enum member for its value, where str() is its name."""
+    need(CONVERSATION, f"{GENERATION}.call(workspace)")
+    naming = {by: value if by == "workspace" else {"X-DashScope-WorkSpace": value}}
+    content = [{"image": drive.file_url}, {"text": "hi"}]
+    with use_workspace(AMBIENT):
+        _find(CONVERSATION).call("m", [{"role": "user", "content": content}], **naming)
+    assert set(seen(loopback)) == {NAMED}
+
+
+def test_p1_a_url_of_the_call_stays_beside_a_workspace_of_the_call(loopback: Loopback) -> None:
+    """Also that of the public key, which the SDK fetches at the call's URL, without a header."""
+    need(f"{ENCRYPTION}:Encryption")
+    url = "https://ws-url.cn-beijing.maas.aliyuncs.com/api/v1"
+    with use_workspace(AMBIENT):
+        _find(GENERATION).call("m", "hi", enable_encryption=True, base_address=url, workspace=NAMED)
+    host = "ws-url.cn-beijing.maas.aliyuncs.com"
+    assert reached(loopback.drain()) == [(host, ""), (host, NAMED)]

@@ -291,6 +291,18 @@ def test_p11_mock_patch_of_a_librarys_function_in_the_sdk(loopback: Loopback) ->
     assert requests.get.__module__ == "requests.api"
 
 
+def test_p11_a_mock_made_from_a_session_is_asked_as_natively(loopback: Loopback) -> None:
+    """Its methods say that they are methods, and have no function."""
+    need("dashscope.api_entities.http_request:HttpRequest.__init__(session)")
+    import requests
+
+    session = mock.create_autospec(requests.Session())
+    session.post.return_value.status_code = 200
+    with use_workspace("ws_a"), contextlib.suppress(Exception):
+        _find(GENERATION).call("m", "hi", session=session)
+    assert session.post.call_args[1]["headers"]["X-DashScope-WorkSpace"] == "ws_a"
+
+
 def test_p11_mock_patch_of_a_librarys_session_in_the_sdk(loopback: Loopback) -> None:
     with mock.patch(f"{PATCHED}.requests.Session") as session:
         entered = session.return_value.__enter__.return_value

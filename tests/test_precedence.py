@@ -29,6 +29,8 @@ from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, _find
 
+ASYNC_TASKS = "dashscope.client.base_api:BaseAsyncAioApi"
+
 
 @pytest.fixture(params=OBJECTS)
 def kind(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], Callable[[Any], object]]:
@@ -381,6 +383,13 @@ def test_rule_7_an_empty_argument_names_nothing(loopback: Loopback) -> None:
         _find(GENERATION).call("m", "hi", workspace="")
         _find(GENERATION).call("m", "hi", workspace=None)
     assert seen(loopback) == [AMBIENT] * 2
+
+
+def test_rule_7_a_blank_argument_of_the_list_of_tasks(drive: Drive, loopback: Loopback) -> None:
+    need(f"{ASYNC_TASKS}.list(workspace)")
+    with use_workspace(AMBIENT):
+        drive.run(_find(ASYNC_TASKS).list(workspace=" "))
+    assert seen(loopback) == [AMBIENT]
 
 
 def test_rule_7_an_empty_header_names_nothing(loopback: Loopback) -> None:
