@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from _record import AMBIENT, NAMED, voices
@@ -35,6 +35,35 @@ def test_p6_every_request_follows_the_call(
         assert len(expected) == 1
         # agentstudio names it in the host alone.
         assert one.request.workspaces == expected or "agentstudio" in surface.name
+
+
+UPLOADING: dict[str, Callable[..., Any]] = {
+    "dashscope.aigc.image_synthesis:ImageSynthesis.async_call": (
+        lambda call, drive: call("m", "hi", ref_img=drive.file_url, workspace=NAMED)
+    ),
+    "dashscope.aigc.image_synthesis:ImageSynthesis.sync_call": (
+        lambda call, drive: call("m", "hi", ref_img=drive.file_url, workspace=NAMED)
+    ),
+    "dashscope.aigc.video_synthesis:VideoSynthesis.async_call": (
+        lambda call, drive: call("m", "hi", img_url=drive.file_url, workspace=NAMED)
+    ),
+    "dashscope.utils.oss_utils:OssUtils.upload": (
+        lambda call, drive: call("m", drive.file, workspace=NAMED)
+    ),
+}
+
+
+@pytest.mark.parametrize("target", UPLOADING)
+def test_p6_upload_certificate_follows_the_call(
+    target: str, drive: Drive, loopback: Loopback
+) -> None:
+    module = target.partition(":")[0]
+    need(target, f"{module}:check_and_upload_local", f"{GENERATION}.call(workspace)")
+    with use_workspace(AMBIENT):
+        UPLOADING[target](_find(target), drive)
+    sent = loopback.drain()
+    assert any(request.foreign for request in sent)
+    assert {*map(tuple, (r.workspaces for r in sent if not r.foreign))} == {(NAMED,)}
 
 
 def test_p6_speech_over_http_carries_what_its_call_names(loopback: Loopback) -> None:
