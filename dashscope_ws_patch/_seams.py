@@ -173,6 +173,7 @@ SEAMS = (
         "1.20.0",
         "1.25.19",
     ),
+    Seam("dashscope.finetune", "FineTune.logs", adapt.call, "1.4.0", "1.23.0"),
     Seam("dashscope.threads.runs.runs", "Runs.wait", adapt.call, "1.17.0"),
     # The 2.x clients,
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),

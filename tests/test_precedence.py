@@ -273,6 +273,7 @@ _ADDRESSED: dict[str, Callable[..., Any]] = {
             f"{FINE_TUNES}.get",
             f"{FINE_TUNES}.cancel",
             f"{FINE_TUNES}.logs",
+            "dashscope.finetune:FineTune.logs",
             f"{FINE_TUNES}.stream_events",
             "dashscope.assistants:Assistants.update",
         ),
