@@ -168,7 +168,7 @@ SEAMS = (
     Seam("dashscope.finetune.finetunes", "FineTunes.stream_events", adapt.call, "1.25.19"),
     Seam(
         "dashscope.customize.finetunes",
-        "FineTunes.stream_events",
+        "FineTunes.logs FineTunes.stream_events",
         adapt.call,
         "1.20.0",
         "1.25.19",
