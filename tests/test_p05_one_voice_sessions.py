@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import dashscope
-import httpx
 import pytest
 from _one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, converse, host
 from _record import environment
@@ -553,12 +552,16 @@ def test_p1_a_workspace_of_the_origin_beside_a_url_of_the_derived(loopback: Loop
 
 
 def test_p1_a_workspace_host_of_a_pool_of_ones_own(loopback: Loopback) -> None:
+    import httpx
+
     with httpx.Client(base_url=f"https://{host('ws-url')}/api/v1") as pool, use_workspace(A):
         dashscope.Client(api_key=KEY, workspace=CLIENT, http_client=pool).models.list()
     assert said(loopback) == [(None, host("ws-url"))]
 
 
 def test_p11_a_base_url_that_is_no_str(loopback: Loopback) -> None:
+    import httpx
+
     url = httpx.URL("https://gateway.dashscope.aliyuncs.com/api/v1")
     with use_workspace(A), dashscope.Client(api_key=KEY, base_url=url) as client:
         client.models.list()
