@@ -74,7 +74,7 @@ def decide(
     if call.workspace:  # rules 1 and 2
         if call.workspace == (label if call.by_url else found):
             return None
-        if label is not None and pointed is None and _whose(label) is _CALLS:
+        if label not in (None, call.workspace) and pointed is None and _whose(label) is _CALLS:
             return None  # a URL that it names too
         workspace: str | None = call.workspace
         source: str | None = "named"
