@@ -58,6 +58,11 @@ def _functions() -> Iterator[tuple[Any, Any]]:
             yield before, getattr(owner, name)
 
 
+def _fewest() -> int:
+    """Releases before 1.4 have fewer methods that need a row."""
+    return 20 if _has(f"{PATCHED}:GetStatusMixin") else 16
+
+
 def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
     checked = 0
     for before, now in _functions():
@@ -77,7 +82,7 @@ def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
         assert inspect.getsource(now) == inspect.getsource(before)
         assert typing.get_type_hints(now) == typing.get_type_hints(before)
         checked += 1
-    assert checked > 15
+    assert checked > _fewest()
 
 
 def test_p11_help_says_what_it_said() -> None:
@@ -86,7 +91,7 @@ def test_p11_help_says_what_it_said() -> None:
     now = [inspect.getdoc(getattr(owner, name)) for owner, name in placed]
     unpatch()
     assert now == [inspect.getdoc(getattr(owner, name)) for owner, name in placed]
-    assert len(now) > 15
+    assert len(now) > _fewest()
 
 
 def test_p11_static_lookups_find_the_same_kinds() -> None:
