@@ -21,9 +21,11 @@ from ._decision import (
     PLACEHOLDER,
     Call,
     ambient,
+    call_here,
     current,
     decide,
     filled,
+    scope_here,
     sdk,
     without_workspace,
     workspace_in_headers,
@@ -32,8 +34,6 @@ from ._methods import LAZY, Adapter, Disguised, method
 from ._told import ADDRESS, Parameters, remember, sents, told_of
 from ._views import Added, Lent, is_real, routed
 from .hint.watch import Sent, watched
-
-_call_here, _scope_here = current.get, _workspace.scope.get
 
 
 def _on_behalf(function: Any, urls: tuple[str, ...] = ()) -> Any:
@@ -44,7 +44,7 @@ def _on_behalf(function: Any, urls: tuple[str, ...] = ()) -> Any:
     lazily = bool(function.__code__.co_flags & LAZY) or not _is_own(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        outer = told = _call_here()
+        outer = told = call_here()
         given = kwargs.get
         workspace = given("workspace")
         if workspace and workspace == outer.workspace:
@@ -79,7 +79,7 @@ def later(result: Any, call: Call) -> Any:
     """``result`` of a call; what of it runs later runs in the scope of the call, not in that of the
     one who awaits or iterates."""
     if type(result) in _LATER:
-        return carried(result, (_workspace.scope, _scope_here()), (current, call))
+        return carried(result, (_workspace.scope, scope_here()), (current, call))
     return result
 
 
@@ -105,7 +105,7 @@ def call_once(function: Any) -> Any:
         if not _MORE.isdisjoint(kwargs):
             return on_behalf(*args, **kwargs)
         result = function(*args, **kwargs)
-        return later(result, _call_here()) if lazily and not kwargs.get("workspace") else result
+        return later(result, call_here()) if lazily and not kwargs.get("workspace") else result
 
     return call
 
@@ -287,7 +287,7 @@ class _Worker(Disguised):
             return bound
         if not told_of(instance).workspace:
             ambient()  # what is malformed is told here, and not in the thread
-        return in_scope(bound, (_workspace.scope, _scope_here()), (current, NO_CALL))
+        return in_scope(bound, (_workspace.scope, scope_here()), (current, NO_CALL))
 
 
 def worker(original: Any) -> Any:
@@ -325,7 +325,7 @@ def connected(function: Any) -> Any:
 def _is_of_another(owner: Any) -> bool:
     """Whether the websocket of an object that names no workspace was opened for another one."""
     told, sent = told_of(owner), sents.of(owner)
-    if told.workspace or (sent is None and _scope_here() is None):
+    if told.workspace or (sent is None and scope_here() is None):
         return False
     decision = decide(owner.url, call=told)
     return (decision and decision[1]) != (sent and sent[1])
@@ -336,7 +336,7 @@ def executor(original: Any) -> Any:
 
     class Executor(original):  # type: ignore[misc]
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            holding = (_workspace.scope, _scope_here()), (current, _call_here())
+            holding = (_workspace.scope, scope_here()), (current, call_here())
             return super().submit(in_scope(fn, *holding), *args, **kwargs)
 
     return functools.update_wrapper(Executor, original, updated=())

@@ -24,9 +24,11 @@ from ._decision import (
     Decision,
     Memory,
     ambient,
+    call_here,
     current,
     decide,
     require_host_label,
+    scope_here,
     sdk,
     with_host_workspace,
     without_workspace,
@@ -37,8 +39,6 @@ from ._methods import method
 from ._told import Parameters, objects, sents
 from ._views import Lent
 from .hint.watch import Sent, look, watched
-
-_call_here, _scope_here = current.get, _workspace.scope.get
 
 _CONFIG = "dashscope.v2._config"
 
@@ -71,7 +71,7 @@ def client(function: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         told = parameters.told((self, *args), kwargs)
         function(self, *args, **kwargs)
-        _settle(self, told._replace(born=_scope_here() or told.born))
+        _settle(self, told._replace(born=scope_here() or told.born))
 
     return __init__
 
@@ -128,7 +128,7 @@ def derived(function: Any) -> Any:
             if origin.workspace and not gone:
                 told = origin
         made = function(self, **kwargs)
-        _settle(made, told._replace(born=_scope_here() or origin.born))
+        _settle(made, told._replace(born=scope_here() or origin.born))
         return made
 
     return with_options
@@ -140,7 +140,7 @@ def connection(function: Any) -> Any:
     parameters = Parameters(function, "url")
 
     def ws_connection(self: Any, **kwargs: Any) -> Any:
-        origin, outer = _client_of(self).call, _call_here()
+        origin, outer = _client_of(self).call, call_here()
         told = parameters.named((), kwargs)
         told = told if told.workspace else origin
         current.set(told._replace(born=origin.born))
@@ -170,7 +170,7 @@ def held(function: Any) -> Any:
     """A method of a resource: the SDK hands on itself what the calling code names for the call."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        outer = told = _call_here()
+        outer = told = call_here()
         if args:
             own = objects.of(args[0])
             if own is None and outer is NO_CALL:
@@ -210,7 +210,7 @@ def _decided(kept: _Client, url: str, found: str | None, default: bool) -> Decis
     host, unless the program has configured one."""
     told, config, _ = kept
     configured = config.configured_base_url is not None
-    here = _call_here()
+    here = call_here()
     if here is not NO_CALL and here is not told:
         told = Call(
             here.workspace or told.workspace,
@@ -392,7 +392,7 @@ def session(function: Any) -> Any:
         function(self, client, *args, **kwargs)
         told = told if told.workspace else origin
         # Always one of its own: what a session opens was not named by the calling code.
-        objects.keep(self, told._replace(born=_scope_here() or origin.born))
+        objects.keep(self, told._replace(born=scope_here() or origin.born))
         if not kwargs.get("ws_url"):
             _regions.keep(self, client._config.region)
 
@@ -405,7 +405,7 @@ _regions: Memory[str] = Memory()
 
 def _handshake(kwargs: dict[str, Any]) -> tuple[dict[str, Any], Sent]:
     """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
-    found, told = kwargs.get("workspace"), _call_here()
+    found, told = kwargs.get("workspace"), call_here()
     url = kwargs.get("url") or sdk(_CONFIG).settings.websocket_base_url
     if told is NO_CALL:  # the calling code builds it, not a client
         told = _SOCKET.named((), kwargs)
@@ -450,7 +450,7 @@ def open_task(function: Any) -> Any:
     """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
 
     def open_task(self: Any, **kwargs: Any) -> Any:
-        scope = _scope_here()
+        scope = scope_here()
         _, carried, _, _ = sents.of(self) or ("", None, None, None)
         if scope is not None and scope.workspace != carried and not _warned.of(self):
             _warned.keep(self, True)
@@ -520,7 +520,7 @@ def start_message(function: Any) -> Any:
     shim has put into the handshake."""
 
     def __enter__(self: Any) -> Any:
-        kept, told, outer = self._start_input, objects.of(self), _call_here()
+        kept, told, outer = self._start_input, objects.of(self), call_here()
         if told is not None:
             current.set(told)
         try:
@@ -571,7 +571,7 @@ def studio(function: Any) -> Any:
         if built and told.workspace:
             told = told._replace(by_url=True)  # it stands in the host, and nowhere else
         supplied = built and not told.workspace and not found
-        told = told._replace(born=_scope_here() or told.born)
+        told = told._replace(born=scope_here() or told.born)
         _studios.keep(self.transport, _Studio(told, found, built, supplied))
 
     return __init__
@@ -602,7 +602,7 @@ def mount(original: Any) -> Any:
         if self._agentstudio is not None:
             return original.fget(self)
         told, config, _ = _client_of(self)
-        outer = _call_here()
+        outer = call_here()
         current.set(told)
         try:
             made = original.fget(self)
@@ -661,13 +661,13 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> tuple
     url, extra = transport._absolute_url(path), kwargs.get("extra_headers")
     named = workspace_in_headers(extra)
     elsewhere = urlsplit(url).netloc != urlsplit(transport.base_url).netloc
-    kept, here = _studio_of(transport), _call_here()
+    kept, here = _studio_of(transport), call_here()
     if elsewhere or named or (kept.call.workspace and workspace_in_host(url)):
         return path, (url, named, "named", kwargs.get("json"))
     told = kept.call._replace(born=here.born) if here.born else kept.call
     decision = decide(url, kept.found, pointed=not kept.built, call=told)
     if decision is None or decision[1] is None:
-        scope = _scope_here() or told.born
+        scope = scope_here() or told.born
         if kept.supplied and (scope is None or kept.mounted):
             # Mounted for another tenant, or in an environment that has changed: the SDK says what
             # it would have said to the constructor.

@@ -44,7 +44,7 @@ NO_CALL = Call()
 #: The call under way, where it was told anything that the requests made on its behalf must know.
 current: ContextVar[Call] = _carry.variable("dashscope_ws_patch.call", NO_CALL)
 
-_call_here, _scope_here = current.get, _workspace.scope.get
+call_here, scope_here = current.get, _workspace.scope.get
 
 #: Where a request goes, its workspace, and where that is from: "named", "scope", "client" (what a
 #: client of the SDK has found in the SDK's own sources) or the name of a variable.
@@ -70,7 +70,7 @@ def decide(
     if not _workspace.in_force:
         return None
     label = _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
-    call = call or _call_here()
+    call = call or call_here()
     if call.workspace:  # rules 1 and 2
         if call.workspace == (label if call.by_url else found):
             return None
@@ -80,7 +80,7 @@ def decide(
         source: str | None = "named"
     else:
         whose = None if label is None else _whose(label) if pointed is None else pointed
-        scope = _scope_here() or call.born
+        scope = scope_here() or call.born
         if whose is _CALLS:  # rule 1: what the calling code gave for this call, and nobody else
             return None
         if scope is not None:  # rules 3 and 4

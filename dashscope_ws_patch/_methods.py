@@ -41,7 +41,7 @@ def method(make: _Make) -> Adapter:
         if not disguised:
             return replacement
         base: Any = disguise or _DisguisedMethod
-        # Called as it is: a __call__ that hands on would take a third of all that a call costs.
+        # Called as it is, and not by a __call__ that hands all on.
         return type(base.__name__, (base,), {"__call__": staticmethod(replacement)})(original)
 
     return adapter

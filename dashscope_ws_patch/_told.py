@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import _workspace
 from ._carry import unseen
 from ._decision import (
     NO_CALL,
     Call,
     Memory,
-    current,
+    call_here,
+    scope_here,
     sdk,
     workspace_in_argument,
     workspace_in_headers,
@@ -20,8 +20,6 @@ from ._decision import (
 from .hint.watch import Sent
 
 Arguments = tuple[Any, ...]
-
-_call_here, _scope_here = current.get, _workspace.scope.get
 
 #: The parameters by which calling code names a workspace, or an address that may,
 _NAMES = ("workspace", "workspace_id")
@@ -54,7 +52,7 @@ class Parameters:
     def told(self, args: Arguments, kwargs: dict[str, Any]) -> Call:
         """The call that starts here: it names a workspace, or does what its object, or the call on
         whose behalf it is made, was told."""
-        outer = _call_here()
+        outer = call_here()
         workspace = kwargs.get("workspace")
         if not self.of_object and type(workspace) is str and workspace.strip():
             return Call(workspace, False, outer.born)
@@ -111,7 +109,7 @@ def _label(url: Any) -> str | None:
 
 def remember(instance: Any, told: Call) -> None:
     """Keep what the constructor of ``instance`` was told, and the scope it was called in."""
-    born = _scope_here() or told.born
+    born = scope_here() or told.born
     if born is not None or told.workspace:
         objects.keep(instance, told._replace(born=born))
 

@@ -37,13 +37,13 @@ def test_p6_every_request_follows_the_call(
         assert one.request.workspaces == expected or "agentstudio" in surface.name
 
 
+def _referring(call: Any, drive: Drive) -> None:
+    call("m", "hi", ref_img=drive.file_url, workspace=NAMED)
+
+
 UPLOADING: dict[str, Callable[..., Any]] = {
-    "dashscope.aigc.image_synthesis:ImageSynthesis.async_call": (
-        lambda call, drive: call("m", "hi", ref_img=drive.file_url, workspace=NAMED)
-    ),
-    "dashscope.aigc.image_synthesis:ImageSynthesis.sync_call": (
-        lambda call, drive: call("m", "hi", ref_img=drive.file_url, workspace=NAMED)
-    ),
+    "dashscope.aigc.image_synthesis:ImageSynthesis.async_call": _referring,
+    "dashscope.aigc.image_synthesis:ImageSynthesis.sync_call": _referring,
     "dashscope.aigc.video_synthesis:VideoSynthesis.async_call": (
         lambda call, drive: call("m", "hi", img_url=drive.file_url, workspace=NAMED)
     ),
