@@ -216,9 +216,9 @@ def workspace_in_headers(headers: Any) -> str | None:
     if not headers:
         return None
     if isinstance(headers, dict):
-        if _LENGTH in map(len, headers):  # all that most calls pay
+        if _may_name(headers):
             for name, value in headers.items():
-                if len(name) == _LENGTH and value and _text(name).lower() == _HEADER:
+                if value and _text(name).lower() == _HEADER:
                     named = _text(value).strip()
                     if named:
                         return named
@@ -248,9 +248,17 @@ _WITHOUT_CASE = frozenset(("CaseInsensitiveDict", "Headers", "CIMultiDict", "CIM
 _LENGTH = len(HEADER)
 
 
+def _may_name(headers: Mapping[Any, Any]) -> bool:
+    """False where no name is as long as ours: all that most calls pay."""
+    try:
+        return _LENGTH in map(len, headers)
+    except TypeError:  # a name that is no text: whoever sends it says so
+        return True
+
+
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
-    if _LENGTH not in map(len, headers):
+    if not _may_name(headers):
         return dict(headers)
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 

@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,9 @@ SEED = os.environ.setdefault("ONE_VOICE_SEED", time.strftime("%Y%m%d"))
 
 # The SDK leaves sessions of aiohttp to the collector, which would tell so between pytest's dots.
 logging.getLogger("asyncio").addHandler(logging.NullHandler())
+
+# Where a shell has started pytest in the background, programs would not be ended by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SURFACES = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
 WAYS = ways()

@@ -165,7 +165,7 @@ def test_p9_p10_histories(loopback: Loopback) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=int(os.environ.get("HISTORIES", "8")),
+                max_examples=int(os.environ.get("HISTORIES", "4")),
                 stateful_step_count=20,
                 deadline=None,
                 derandomize="HISTORIES" not in os.environ,

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import doctest
+import functools
 import inspect
 import os
 import pickle
@@ -344,6 +345,24 @@ def test_p11_mock_patch_of_a_module_attribute() -> None:
 def test_p11_errors_come_through_unchanged(loopback: Loopback) -> None:
     with use_workspace("ws_a"), pytest.raises(TypeError, match="fetch"):
         _find(f"{PATCHED}:BaseAsyncApi").fetch()
+
+
+def test_p11_names_of_headers_that_are_no_text_end_as_natively(loopback: Loopback) -> None:
+    def ends() -> Iterator[tuple[object, int]]:
+        # The one is on its way when requests refuses it, the other drops its headers.
+        generate = functools.partial(_find(GENERATION).call, "qwen-turbo", "hi")
+        for call in (generate, _find("dashscope.aigc.image_synthesis:ImageSynthesis").list):
+            end = None
+            try:
+                call(headers={5: "x"})
+            except Exception as error:
+                end = type(error)
+            yield end, len(loopback.drain())
+
+    with use_workspace("ws_a"):
+        ours = [*ends()]
+        unpatch()
+        assert [*ends()] == ours
 
 
 def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Drive) -> None:

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 import dashscope_ws_patch as shim
 from dashscope_ws_patch import _workspace
 from dashscope_ws_patch.cli import check as _check
+from dashscope_ws_patch.cli import main as cli
 from dashscope_ws_patch.hint.neighbours import KEY as WRONG_KEY
 from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, SIBLINGS
 from dashscope_ws_patch.hint.refusals import MODEL, REFUSALS, UNPURCHASED, WORKSPACE
@@ -564,8 +565,6 @@ def test_p17_what_is_wrong_here_is_status_1_though_the_key_works(
     variables: dict[str, str], failed: str
 ) -> None:
     environment = {"PYTHONPATH": SITEDIR, "DASHSCOPE_WORKSPACE": "ws_mine", **variables}
-    said = command("--json", **environment)
-    assert said.status == 1 and states(said)[failed] == "failed"
     with serving() as (_, base):
         said = command("--json", "--base-url", base, DASHSCOPE_API_KEY=MAIN, **environment)
     assert said.status == 1 and states(said)[failed] == "failed"
@@ -596,14 +595,14 @@ def test_p17_an_sdk_that_is_missing_is_told_and_activation_is_not_denied(tmp_pat
 def test_p12_a_key_in_the_place_of_a_workspace_is_not_shown() -> None:
     key = "sk-0123456789abcdef"
     url = f"https://{key}.cn-beijing.maas.aliyuncs.com/api/v1"
-    for variables in (
-        {"DASHSCOPE_WORKSPACE": key},
-        {"DASHSCOPE_WORKSPACE": f"key={key}"},
-        {"DASHSCOPE_WORKSPACE": "ws_mine", "DASHSCOPE_HTTP_BASE_URL": url},
+    for arguments, variables in (
+        (["--json"], {"DASHSCOPE_WORKSPACE": key}),
+        ([], {"DASHSCOPE_WORKSPACE": f"key={key}"}),
+        (["--json"], {"DASHSCOPE_WORKSPACE": "ws_mine", "DASHSCOPE_HTTP_BASE_URL": url}),
     ):
-        for arguments in ((), ("--json",)):
-            said = command(*arguments, PYTHONPATH=SITEDIR, **variables)
-            assert key not in said.out + said.err and "an API key?" in said.out
+        said = command(*arguments, PYTHONPATH=SITEDIR, **variables)
+        assert key not in said.out + said.err and "an API key?" in said.out
+        assert said.status == (0 if variables["DASHSCOPE_WORKSPACE"] == key else 1)
     assert _prospect._named(key, "DASHSCOPE_WORKSPACE", None).state == "warning"
 
 
@@ -643,7 +642,11 @@ def test_p17_the_variables_of_the_key_are_the_sdks(tmp_path: Path) -> None:
         ["sk-0123456789"],
     ],
 )
-def test_p17_bad_arguments_are_one_line_and_status_2(arguments: list[str]) -> None:
-    said = command(*arguments, DASHSCOPE_API_KEY=SUB)
-    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
-    assert "sk-0123456789" not in said.err
+def test_p17_bad_arguments_are_one_line_and_status_2(
+    arguments: list[str], check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+        cli.main(["check", *arguments])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert "sk-0123456789" not in err

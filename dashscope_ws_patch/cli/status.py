@@ -68,8 +68,7 @@ def status() -> Status:
 
     Raises Refusal where it cannot be started, or says nothing.
     """
-    found = Status(sys.executable)
-    _look_for_ways(found)
+    found = activation()
     if found.active:
         _look_at_seams(found)
     _look_for_workspace(found)
@@ -84,7 +83,12 @@ def this_python() -> list[str]:
     return [sys.executable, *flags]
 
 
-def _look_for_ways(found: Status) -> None:
+def activation() -> Status:
+    """What activates that interpreter; whether the SDK can then be imported is not tried.
+
+    Raises Refusal where it cannot be started.
+    """
+    found = Status(sys.executable)
     try:
         waiting, imported, customize, path = probe(this_python(), os.environ)
     except (OSError, ValueError) as error:
@@ -109,6 +113,7 @@ def _look_for_ways(found: Status) -> None:
         found.notes.append("DASHSCOPE_WS_PATCH switches it off")
     elif sys.flags.no_site:
         found.notes.append("-S loads no site: nothing but an import in the program reaches it")
+    return found
 
 
 # Imports the SDK, and prints "missing", "broken" and why, "bare" and why, or "patched" and the rows

@@ -1,7 +1,8 @@
 """A program like anybody's: calls the SDK once, on a loopback service, and tells what was sent.
 
-``prospect`` runs it by its path in a new interpreter, with nothing of the package imported (unless
-it is told to ``import`` it), so that it is activated, or not, as the very next program would be.
+``prospect`` runs it by its path in a new interpreter, with nothing of the package imported, so that
+it is activated, or not, as the very next program would be; told to ``import`` the package, it does
+so then, where it was not.
 Nothing leaves the machine: whatever host the environment points the SDK at, this process reaches
 its own service instead.
 """
@@ -24,16 +25,18 @@ BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url
 
 def tell(importing: bool) -> dict[str, Any]:
     """Make one call and say what became of it, and what the shim, if it is here, decides."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    if importing:
-        sys.path.append(os.path.dirname(os.path.dirname(here)))
-        import dashscope_ws_patch  # noqa: F401
     try:
         import dashscope
     except Exception as error:
         return {"broken": f"import dashscope: {type(error).__name__}: {error}"}
+    here = os.path.dirname(os.path.abspath(__file__))
+    came = _patched()
+    if importing and not came:
+        sys.path.append(os.path.dirname(os.path.dirname(here)))
+        import dashscope_ws_patch  # noqa: F401
     loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
-    told: dict[str, Any] = {"sdk": dashscope.version.__version__, **_decided(dashscope)}
+    told: dict[str, Any] = {"sdk": dashscope.version.__version__, "came": came}
+    told.update(_decided(dashscope))
     _speak_plainly()
     with loopback.Loopback() as service, loopback.redirect(service.port, local=True):
         try:
@@ -66,12 +69,15 @@ def _without_the_sdk(service: Any) -> list[str]:
     return [workspace for request in service.drain() for workspace in request.workspaces]
 
 
+def _patched() -> bool:
+    package: Any = sys.modules.get("dashscope_ws_patch")
+    return package is not None and package.is_patched()
+
+
 def _decided(dashscope: ModuleType) -> dict[str, Any]:
     """What the shim decides for a request made now; nothing of it where it is not here."""
-    package: Any = sys.modules.get("dashscope_ws_patch")
     bases = {name: getattr(dashscope, name, None) for name in BASES}
-    decided: dict[str, Any] = {"patched": package is not None and package.is_patched()}
-    decided["bases"] = []
+    decided: dict[str, Any] = {"patched": _patched(), "bases": []}
     if not decided["patched"]:
         return decided
     from dashscope_ws_patch import _decision  # it is loaded by now

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import _activation, _workspace
-from ..cli.status import status as _status
-from ..cli.status import this_python
+from ..cli.status import activation, this_python
 from ..hint.refusals import Text
 from .newcomer import MARK
 
@@ -65,20 +64,18 @@ def prospect() -> Prospect:
     """Start a new interpreter of this environment, let it call the SDK on a loopback service, and
     say what would become of its requests. Nothing is sent to the service."""
     off = _activation.switched_off()
-    told = _newcomer()
-    came = bool(told.get("patched"))
-    if not came and not off and "broken" not in told:
-        told = _newcomer("import")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they say is among the findings
-        status = _status()
+    told = _newcomer() if off else _newcomer("import")
+    came = bool(told.get("came"))
+    status = activation()
     came = came or ("broken" in told and status.active)
     findings = [_sdk(told), _activated(came, off, status.ways)]
     workspace, source = told.get("workspace"), told.get("source")
     malformed = told.get("malformed")
     if off or "broken" in told:  # nobody is there to ask: what the environment alone would say
         try:
-            workspace, source = _workspace.environment()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what it says is among the findings
+                workspace, source = _workspace.environment()
         except _workspace.WorkspaceError as error:
             malformed = str(error)
     findings.append(_named(workspace, source, malformed))
