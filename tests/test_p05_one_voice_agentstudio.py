@@ -132,6 +132,44 @@ def test_stream_read_after_its_scope(loopback: Loopback) -> None:
     assert {voice(request) for request in loopback.drain()} == {(A, host(A))}
 
 
+def test_p8_a_coroutine_goes_out_in_the_scope_of_the_call(loopback: Loopback) -> None:
+    async def main() -> None:
+        client = agentstudio.AsyncClient(api_key=KEY)
+        with use_workspace(A):
+            call = client.agents.list()
+        with use_workspace(B):
+            await call
+        await client.aclose()
+
+    with use_workspace(CLIENT):
+        asyncio.run(main())
+    assert [voice(request) for request in loopback.drain()] == [(A, host(A))]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_p8_pages_follow_in_the_scope_of_the_first(loopback: Loopback, asynchronous: bool) -> None:
+    """As streams do: they are one call's answer, whoever reads on."""
+
+    async def main() -> None:
+        client = agentstudio.AsyncClient(api_key=KEY)
+        with use_workspace(A):
+            page = await client.agents.list()
+        page.next_page = "more"
+        await page.get_next()
+        await client.aclose()
+
+    with use_workspace(B):
+        if asynchronous:
+            asyncio.run(main())
+        else:
+            with agentstudio.Client(api_key=KEY) as client:
+                with use_workspace(A):
+                    page = client.agents.list()
+                page.next_page = "more"
+                page.get_next()
+    assert [voice(request) for request in loopback.drain()] == [(A, host(A))] * 2
+
+
 # --- mounted -------------------------------------------------------------------------------------
 
 mounted = pytest.mark.skipif(not hasattr(dashscope, "Client"), reason="has no 2.x clients")

@@ -615,6 +615,9 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
         lambda: list(client(**given).chat.completions.create(**chat)),
         lambda: list(client(**given).apps.completions.create(app_id="a", prompt="b", stream=True)),
     ]
+    if _surfaces._has("dashscope.v2.resources.audio.http_tts:HttpTts"):
+        voice = {"model": "qwen-turbo", "voice": "Cherry"}
+        calls.append(lambda: list(client(**given).audio.tts.http.stream("hello", **voice)))
     for call in calls:
         say._hinted.clear()
         with contextlib.suppress(DashScopeError):

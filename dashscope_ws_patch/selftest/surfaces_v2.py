@@ -619,7 +619,10 @@ def _command(app: Any, words: Iterable[str]) -> Any:
 
 @functools.cache
 def _commands(app: Any) -> Any:
-    return importlib.import_module("typer.main").get_command(app)
+    # Made once, and not by typer for each command line anew, which takes longer than to run it.
+    typer = importlib.import_module("typer.main")
+    typer.get_command = functools.cache(typer.get_command)
+    return typer.get_command(app)
 
 
 def _run_main(main: Callable[[], object], name: str, words: Iterable[str]) -> object:
