@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, NamedTuple, Optional, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -216,12 +216,12 @@ def workspace_in_headers(headers: Any) -> str | None:
     if not headers:
         return None
     if isinstance(headers, dict):
-        if _may_name(headers):
-            for name, value in headers.items():
-                if value and _text(name).lower() == _HEADER:
-                    named = _text(value).strip()
-                    if named:
-                        return named
+        for name in _candidates(headers):
+            value = headers[name]
+            if value and _text(name).lower() == _HEADER:
+                named = _text(value).strip()
+                if named:
+                    return named
         return None
     kept = getattr(headers, "_store", None)  # of requests, whose get() raises within
     if isinstance(kept, dict) and _HEADER not in kept:
@@ -248,17 +248,19 @@ _WITHOUT_CASE = frozenset(("CaseInsensitiveDict", "Headers", "CIMultiDict", "CIM
 _LENGTH = len(HEADER)
 
 
-def _may_name(headers: Mapping[Any, Any]) -> bool:
-    """False where no name is as long as ours: all that most calls pay."""
+def _candidates(headers: Mapping[Any, Any]) -> Sequence[Any]:
+    """The names that are as long as ours."""
     try:
-        return _LENGTH in map(len, headers)
+        if _LENGTH not in map(len, headers):  # all that most calls pay
+            return ()
+        return [name for name in headers if len(name) == _LENGTH]
     except TypeError:  # a name that is no text: whoever sends it says so
-        return True
+        return [*headers]
 
 
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
-    if not _may_name(headers):
+    if not _candidates(headers):
         return dict(headers)
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 

@@ -147,18 +147,20 @@ def test_p8_a_coroutine_goes_out_in_the_scope_of_the_call(loopback: Loopback) ->
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_p8_pages_follow_in_the_scope_of_the_first(loopback: Loopback, asynchronous: bool) -> None:
-    """As streams do: they are one call's answer, whoever reads on."""
-
+def test_p8_a_page_remembers_the_scope_that_it_was_made_in(
+    loopback: Loopback, asynchronous: bool
+) -> None:
     async def main() -> None:
         client = agentstudio.AsyncClient(api_key=KEY)
         with use_workspace(A):
             page = await client.agents.list()
         page.next_page = "more"
         await page.get_next()
+        with use_workspace(B):
+            await page.get_next()
         await client.aclose()
 
-    with use_workspace(B):
+    with environment(DASHSCOPE_WORKSPACE=ENV):
         if asynchronous:
             asyncio.run(main())
         else:
@@ -167,7 +169,10 @@ def test_p8_pages_follow_in_the_scope_of_the_first(loopback: Loopback, asynchron
                     page = client.agents.list()
                 page.next_page = "more"
                 page.get_next()
-    assert [voice(request) for request in loopback.drain()] == [(A, host(A))] * 2
+                with use_workspace(B):
+                    page.get_next()
+    sent = [voice(request) for request in loopback.drain()]
+    assert sent == [(A, host(A)), (A, host(A)), (B, host(B))]
 
 
 # --- mounted -------------------------------------------------------------------------------------

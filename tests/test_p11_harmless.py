@@ -348,6 +348,8 @@ def test_p11_errors_come_through_unchanged(loopback: Loopback) -> None:
 
 
 def test_p11_names_of_headers_that_are_no_text_end_as_natively(loopback: Loopback) -> None:
+    need("dashscope.aigc.image_synthesis:ImageSynthesis.list")
+
     def ends() -> Iterator[tuple[object, int]]:
         # The one is on its way when requests refuses it, the other drops its headers.
         generate = functools.partial(_find(GENERATION).call, "qwen-turbo", "hi")

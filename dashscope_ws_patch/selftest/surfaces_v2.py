@@ -620,7 +620,7 @@ def _command(app: Any, words: Iterable[str]) -> Any:
 @functools.cache
 def _commands(app: Any) -> Any:
     # Made once, and not by typer for each command line anew, which takes longer than to run it.
-    typer = importlib.import_module("typer.main")
+    typer: Any = importlib.import_module("typer.main")
     typer.get_command = functools.cache(typer.get_command)
     return typer.get_command(app)
 
