@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, NamedTuple, Optional, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -216,7 +216,13 @@ def workspace_in_headers(headers: Any) -> str | None:
     if not headers:
         return None
     if isinstance(headers, dict):
-        for name in _candidates(headers):
+        try:
+            if _LENGTH not in map(len, headers):  # all that most calls pay
+                return None
+            names = [name for name in headers if len(name) == _LENGTH]
+        except TypeError:  # a name that is no text: whoever sends it says so
+            names = [*headers]
+        for name in names:
             value = headers[name]
             if value and _text(name).lower() == _HEADER:
                 named = _text(value).strip()
@@ -248,20 +254,8 @@ _WITHOUT_CASE = frozenset(("CaseInsensitiveDict", "Headers", "CIMultiDict", "CIM
 _LENGTH = len(HEADER)
 
 
-def _candidates(headers: Mapping[Any, Any]) -> Sequence[Any]:
-    """The names that are as long as ours."""
-    try:
-        if _LENGTH not in map(len, headers):  # all that most calls pay
-            return ()
-        return [name for name in headers if len(name) == _LENGTH]
-    except TypeError:  # a name that is no text: whoever sends it says so
-        return [*headers]
-
-
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
-    if not _candidates(headers):
-        return dict(headers)
     return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
 
 
