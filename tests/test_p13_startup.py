@@ -282,10 +282,12 @@ def test_p11_several_of_ours_do_not_chase_each_other(copies: int, tmp_path: Path
 # Switched off
 
 
-@pytest.mark.parametrize("value", ["0", "off", "FALSE", " no "])
-def test_p11_switched_off_it_is_not_there(value: str) -> None:
-    for code in (FINDERS, f"import dashscope; {MODULES}"):
-        assert printed(code, SITEDIR, DASHSCOPE_WS_PATCH=value) == printed(code)
+def test_p11_switched_off_it_is_not_there() -> None:
+    values = ["0", "off", "FALSE", " no "]
+    for code, tried in ((FINDERS, values), (f"import dashscope; {MODULES}", values[:1])):
+        natively = printed(code)
+        for value in tried:
+            assert printed(code, SITEDIR, DASHSCOPE_WS_PATCH=value) == natively
 
 
 @pytest.mark.parametrize("value", ["", "1", "yes"])

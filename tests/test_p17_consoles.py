@@ -56,7 +56,8 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[by
     [
         *itertools.product(QUICK, ENCODINGS, ["zh_CN.UTF-8"]),
         *itertools.product(QUICK, ["ascii"], ["C"]),
-        *itertools.product([STATUS, CHECK], ["ascii", "gbk"], ["zh_CN.UTF-8"]),
+        *itertools.product([STATUS], ["ascii", "gbk"], ["zh_CN.UTF-8"]),
+        (CHECK, "ascii", "zh_CN.UTF-8"),
     ],
     ids=str,
 )

@@ -7,6 +7,7 @@ Each test starts real interpreters in which a ``sitecustomize`` of somebody else
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import shutil
 import subprocess
@@ -164,10 +165,11 @@ FLAGS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
-@pytest.mark.parametrize("chain", ["exec", "importlib.util", "runpy"])
+@pytest.mark.parametrize(
+    "flags, chain", [*zip(FLAGS, itertools.cycle(["exec", "importlib.util", "runpy"]))], ids=str
+)
 def test_p18_with_each_switch_of_the_interpreter(
-    chain: str, flags: list[str], nothing: str, tmp_path: Path
+    flags: list[str], chain: str, nothing: str, tmp_path: Path
 ) -> None:
     if flags == ["-P"] and sys.version_info < (3, 11):
         pytest.skip("-P came with CPython 3.11")
