@@ -219,20 +219,12 @@ def workspace_in_headers(headers: Any) -> str | None:
         try:
             if _LENGTH not in map(len, headers):  # all that most calls pay
                 return None
-            names = [name for name in headers if len(name) == _LENGTH]
+            headers = [(name, headers[name]) for name in headers if len(name) == _LENGTH]
         except TypeError:  # a name that is no text: whoever sends it says so
-            names = [*headers]
-        for name in names:
-            value = headers[name]
-            if value and _text(name).lower() == _HEADER:
-                named = _text(value).strip()
-                if named:
-                    return named
-        return None
-    kept = getattr(headers, "_store", None)  # of requests, whose get() raises within
-    if isinstance(kept, dict) and _HEADER not in kept:
-        return None
-    if isinstance(headers, Mapping):
+            headers = headers.items()
+    elif isinstance(getattr(headers, "_store", None), dict) and _HEADER not in headers._store:
+        return None  # of requests, whose get() raises within
+    elif isinstance(headers, Mapping):
         if type(headers).__name__ in _WITHOUT_CASE:
             value = headers.get(HEADER)
             return (_text(value).strip() or None) if value else None

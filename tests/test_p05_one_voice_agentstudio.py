@@ -151,26 +151,21 @@ def test_p8_a_page_remembers_the_scope_that_it_was_made_in(
     loopback: Loopback, asynchronous: bool
 ) -> None:
     async def main() -> None:
-        client = agentstudio.AsyncClient(api_key=KEY)
+        client = (agentstudio.AsyncClient if asynchronous else agentstudio.Client)(api_key=KEY)
+
+        async def done(result: Any) -> Any:
+            return await result if asynchronous else result
+
         with use_workspace(A):
-            page = await client.agents.list()
+            page = await done(client.agents.list())
         page.next_page = "more"
-        await page.get_next()
+        await done(page.get_next())
         with use_workspace(B):
-            await page.get_next()
-        await client.aclose()
+            await done(page.get_next())
+        await done(client.aclose() if asynchronous else client.close())
 
     with environment(DASHSCOPE_WORKSPACE=ENV):
-        if asynchronous:
-            asyncio.run(main())
-        else:
-            with agentstudio.Client(api_key=KEY) as client:
-                with use_workspace(A):
-                    page = client.agents.list()
-                page.next_page = "more"
-                page.get_next()
-                with use_workspace(B):
-                    page.get_next()
+        asyncio.run(main())
     sent = [voice(request) for request in loopback.drain()]
     assert sent == [(A, host(A)), (A, host(A)), (B, host(B))]
 

@@ -380,7 +380,9 @@ def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Dri
             coroutine = _find(AIO_GENERATION).call("m", "hi")
         contextvars.copy_context().run(coroutine.send, None)  # up to its first await
         with use_workspace("ws_here"):
-            coroutine.close()
+            # Natively SDK 1.24.10 ignores it on CPython 3.13.
+            with contextlib.suppress(RuntimeError):
+                coroutine.close()
             await asyncio.sleep(0)
             return get_workspace()
 
