@@ -192,7 +192,7 @@ SEAMS = (
         covers="SyncTransport AsyncTransport",
     ),
     Seam(_V2 + "resources._oss", "_effective", clients.effective, "2.0.1"),
-    Seam("dashscope.utils.oss_utils", "check_and_upload_local", clients.upload, "2.0.1"),
+    Seam(_V2 + "resources._oss", "check_and_upload_local", clients.upload, "2.0.1"),
     Seam(_SOCKETS, "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
     Seam(_SHARED_SOCKETS, "WsConnection.__init__", clients.socket, "2.0.1", covers="WsConnection"),
     Seam(_SHARED_SOCKETS, "WsConnection.open_task", clients.open_task, "2.0.1"),

@@ -81,13 +81,13 @@ def rows(folder: Path, peers: bool) -> list[Row]:
     def environment(name: str, *packages: object) -> Environment:
         return Environment(folder / name, sys.executable, *packages)
 
-    plain = environment("plain", wheel)
-    empty = folder / "empty"
-    empty.mkdir()
-    (empty / "sitecustomize.py").touch()
+    # The same place: what is found there by a longer path takes longer.
+    plain, empty = environment("plain", wheel), environment("empty", wheel)
+    ask = "-m", "dashscope_ws_patch", "sitedir"
+    sitedir, emptied = plain.output(*ask), empty.output(*ask)
+    Path(emptied, "sitecustomize.py").write_text("")
     bare = Row("bare interpreter", plain, {})
-    on_path = Row("empty `sitecustomize.py` on PYTHONPATH", plain, {"PYTHONPATH": str(empty)})
-    sitedir = plain.output("-m", "dashscope_ws_patch", "sitedir")
+    on_path = Row("empty `sitecustomize.py` on PYTHONPATH", empty, {"PYTHONPATH": emptied})
 
     installed, empty_line = environment("installed", wheel), environment("line", wheel)
     installed.output("-m", "dashscope_ws_patch", "install")

@@ -7,20 +7,23 @@
 # nothing that is not loaded by then, not even ``__future__``.
 
 
-def _dashscope_ws_patch() -> None:
+def _dashscope_ws_patch():
+    # type: () -> None
     # What the finder holds lives on into the interpreter's exit, and would take longer to clear
     # there than all this takes to run: sys and strings, nothing of the import system.
     import sys
     from os import environ
     from os.path import dirname
 
+    # What functions take and return stands in comments: annotations are made at each start.
     TYPE_CHECKING = False
     if TYPE_CHECKING:
-        from collections.abc import Iterator
-        from importlib.machinery import ModuleSpec
+        from collections.abc import Iterator  # noqa: F401
+        from importlib.machinery import ModuleSpec  # noqa: F401
         from typing import Any
 
-    def finder(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+    def finder(name, path=None, target=None):
+        # type: (str, object, object) -> ModuleSpec | None
         """Find what is waited for as the finders after this one do; leave the rest alone."""
         if name not in waited:
             return None
@@ -36,17 +39,21 @@ def _dashscope_ws_patch() -> None:
                 return found  # type: ignore[no-any-return]
         return None
 
-    def preceded(loader: "Any") -> "Any":
+    def preceded(loader):
+        # type: (Any) -> Any
         """Return what is like ``loader``, but loads the package before the module runs."""
 
         class Loader:
-            def __getattr__(self, name: str) -> "Any":
+            def __getattr__(self, name):
+                # type: (str) -> Any
                 return getattr(loader, name)
 
-            def create_module(self, spec: "ModuleSpec") -> "Any":
+            def create_module(self, spec):
+                # type: (ModuleSpec) -> Any
                 return loader.create_module(spec) if hasattr(loader, "create_module") else None
 
-            def exec_module(self, module: "Any") -> None:
+            def exec_module(self, module):
+                # type: (Any) -> None
                 module.__loader__ = module.__spec__.loader = loader
                 load_package()
                 if hasattr(loader, "exec_module"):
@@ -59,7 +66,8 @@ def _dashscope_ws_patch() -> None:
         Loader.exec_module.__code__ = code
         return Loader()
 
-    def load_package() -> None:
+    def load_package():
+        # type: () -> None
         """Leave the import system, and load the package; whatever fails, dashscope is imported."""
         from _frozen_importlib import _load as load  # type: ignore[attr-defined]
         from _frozen_importlib_external import PathFinder
@@ -88,7 +96,8 @@ def _dashscope_ws_patch() -> None:
             with suppress(Exception):  # there may be no stderr
                 sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")
 
-    def neighbour(name: str) -> "ModuleSpec | None":
+    def neighbour(name):
+        # type: (str) -> ModuleSpec | None
         """Find the module ``name`` that Python would have run without this one."""
         from _frozen_importlib_external import PathFinder
         from _imp import extension_suffixes
@@ -105,7 +114,8 @@ def _dashscope_ws_patch() -> None:
                 return PathFinder.find_spec(name, rest[position:])
         return None
 
-    def callers() -> "Iterator[Any]":
+    def callers():
+        # type: () -> Iterator[Any]
         """The code of each frame that this file is run from, the innermost first."""
         frame = module.f_back
         while frame:  # which makes an object of each frame, and so walks no further than it must
