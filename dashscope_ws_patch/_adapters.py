@@ -79,7 +79,7 @@ def later(result: Any, call: Call) -> Any:
     """``result`` of a call; what of it runs later runs in the scope of the call, not in that of the
     one who awaits or iterates."""
     if type(result) in _LATER:
-        return carried(result, (_workspace.scope, scope_here()), (current, call))
+        return carried(result, ((_workspace.scope, scope_here()), (current, call)))
     return result
 
 

@@ -65,17 +65,13 @@ class _Inherited:
         self._set(value)
 
 
-def carried(result: Any, *holding: tuple[ContextVar[Any], Any]) -> Any:
+def carried(result: Any, holding: Holding) -> Any:
     """What a function has returned, so that it goes on where ``holding`` holds.
 
     A coroutine, generator or async generator (the very types) is wrapped in one that is driven, and
     drives it, as PEP 342, 492 and 525 say; anything else is returned as it is. A variable that it
     sets is as it has set it at its next step.
     """
-    return _carried(result, holding)
-
-
-def _carried(result: Any, holding: Holding) -> Any:
     kind = type(result)
     if kind is types.CoroutineType:
         wrapped: Any = _coroutine(_Owned(result, holding))
@@ -277,10 +273,10 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     begin = functools.partial(_begin, manager, function)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        return _carried(*begin(*args, **kwargs))
+        return carried(*begin(*args, **kwargs))
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return await _carried(*begin(*args, **kwargs))
+        return await carried(*begin(*args, **kwargs))
 
     kinds: dict[Any, Callable[..., Any]] = {
         _run_in: plain,
@@ -338,7 +334,7 @@ def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwar
 
 
 def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    return _carried(*_begin(manager, fn, *args, **kwargs))
+    return carried(*_begin(manager, fn, *args, **kwargs))
 
 
 async def _await_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:

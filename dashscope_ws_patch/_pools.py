@@ -94,7 +94,7 @@ def _mapping(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def map(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         results = original(self, *args, **kwargs)
-        return carried(results, (scope, scope.get())) if kwargs.get("buffersize") else results
+        return carried(results, [(scope, scope.get())]) if kwargs.get("buffersize") else results
 
     return map
 
@@ -130,7 +130,7 @@ def _handing_over(original: Callable[..., Any]) -> Callable[..., Any]:
             if name != "iterable":
                 given[key] = to_worker(value)
             elif not hasattr(value, "__len__"):  # else it is there already
-                given[key] = carried(items(value), (scope, scope.get()))
+                given[key] = carried(items(value), [(scope, scope.get())])
         args = tuple(given.pop(at) for at in range(len(args)))
         return without(original, self, *args, **given)
 

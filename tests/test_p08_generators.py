@@ -324,7 +324,7 @@ async def _sleeping() -> str | None:
 
 @pytest.mark.parametrize("end", ["close", "throw", "cancel", "forget"])
 @pytest.mark.parametrize(
-    "wrap", [lambda c: c, lambda c: carried(c, (scope, None))], ids=["native", "ours"]
+    "wrap", [lambda c: c, lambda c: carried(c, [(scope, None)])], ids=["native", "ours"]
 )
 def test_p08_a_coroutine_that_never_begins_warns_as_natively(wrap: Any, end: str) -> None:
     gc.collect()  # what other tests have left behind warns of itself here, or not at all

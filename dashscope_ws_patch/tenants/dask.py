@@ -40,7 +40,7 @@ class Workspaces(distributed.WorkerPlugin):  # type: ignore[misc]
             # which the scope in which the worker itself was made may hold.
             workspace = (worker.state.tasks[key].annotations or {}).get(ANNOTATION)
             entered = None if workspace is None else use_workspace(workspace or None)._entered()
-            return await carried(execute(key, **kwargs), (scope, entered))
+            return await carried(execute(key, **kwargs), [(scope, entered)])
 
         worker.execute = in_scope
         self._undo = functools.partial(setattr, worker, "execute", execute)
