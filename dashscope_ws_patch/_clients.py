@@ -71,12 +71,12 @@ def client(function: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         told = parameters.told((self, *args), kwargs)
         function(self, *args, **kwargs)
-        _settle(self, told._replace(born=scope_here() or told.born))
+        _remember(self, told._replace(born=scope_here() or told.born))
 
     return __init__
 
 
-def _settle(client: Any, told: Call) -> _Client:
+def _remember(client: Any, told: Call) -> _Client:
     transport = client._transport
     if transport._owns_client:
         _pools.keep(transport._client, True)
@@ -102,7 +102,7 @@ def _client_of(client: Any) -> _Client:
         "base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"
     ):
         told = Call(label, by_url=True)
-    return _settle(client, told)
+    return _remember(client, told)
 
 
 def _found_by_sdk(name: str, *variables: str) -> Any:
@@ -128,7 +128,7 @@ def derived(function: Any) -> Any:
             if origin.workspace and not gone:
                 told = origin
         made = function(self, **kwargs)
-        _settle(made, told._replace(born=scope_here() or origin.born))
+        _remember(made, told._replace(born=scope_here() or origin.born))
         return made
 
     return with_options
@@ -159,7 +159,7 @@ def shared(function: Any) -> Any:
     def _get_client() -> Any:
         made = function()
         if _client_of(made).call.born is not None:
-            _settle(made, NO_CALL)
+            _remember(made, NO_CALL)
         return made
 
     return _get_client
@@ -624,7 +624,7 @@ def studio_url(function: Any) -> Any:
     """agentstudio's ``_resolve_base_url``, which refuses to do without a workspace."""
 
     def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
-        workspace = _workspace.settled(workspace)
+        workspace = _workspace.by_rule(workspace)
         if not explicit_url and not workspace:
             workspace = ambient()[0]
             if workspace is not None:

@@ -16,7 +16,7 @@ from ._decision import DOMAIN, PLANS, workspace_in_host
 #: More names of the service, with commas between them; a leading dot stands for all subdomains.
 VARIABLE = "DASHSCOPE_WS_PATCH_HOSTS"
 
-RULE = (
+HOSTS_RULE = (
     "an entry is a host name such as 'gateway.corp.example', or '.internal.example' for all of its "
     "subdomains, with neither scheme, port, path nor wildcard"
 )
@@ -82,6 +82,6 @@ def _entries(text: str) -> list[str]:
         if not _ENTRY.fullmatch(entry):
             raise _workspace.WorkspaceError(
                 f"the environment variable {VARIABLE} has the entry "
-                f"{_workspace.masked(entry)!r}, but {RULE}"
+                f"{_workspace.masked(entry)!r}, but {HOSTS_RULE}"
             )
     return [entry.lower() for entry in entries if entry]

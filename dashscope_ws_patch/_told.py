@@ -90,11 +90,11 @@ class Parameters:
             named = workspace_in_headers(getattr(session, "headers", None))
             if named:
                 return Call(named)
-            label = _label(getattr(session, "base_url", None))
+            label = _label_of(getattr(session, "base_url", None))
             if label:
                 return Call(label, by_url=True)
         for name in self.urls:
-            label = _label(given.get(name))
+            label = _label_of(given.get(name))
             # The SDK's own layers pass this one down.
             own = "base_compatible_api_url"
             if label and given[name] is not getattr(sdk("dashscope"), own, None):
@@ -102,7 +102,7 @@ class Parameters:
         return NO_CALL
 
 
-def _label(url: Any) -> str | None:
+def _label_of(url: Any) -> str | None:
     # An httpx.URL is no str.
     return workspace_in_host(url) if isinstance(url, str) or hasattr(url, "netloc") else None
 

@@ -299,7 +299,7 @@ def outside_scopes(found: str | None) -> Found:
     if os.environ is not _environ or _encoded.get(_REQUIRE) is not None:
         require_scope()
     if found:
-        workspace = settled(found)
+        workspace = by_rule(found)
         if workspace is not None:
             return workspace, "client"
     return environment()
@@ -336,7 +336,7 @@ def _line_of_call() -> str:
     return f'the call is at "{name}", line {line}: {code}'
 
 
-def settled(found: str | None) -> str | None:
+def by_rule(found: str | None) -> str | None:
     """What a client has ``found`` in the SDK's own sources, held to the rules of the environment if
     it is from there: the SDK takes a variable as it is, blanks and all."""
     if not found or not found.strip():

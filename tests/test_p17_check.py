@@ -33,7 +33,7 @@ from dashscope_ws_patch.cli import check as _check
 from dashscope_ws_patch.cli import main as cli
 from dashscope_ws_patch.hint.neighbours import KEY as WRONG_KEY
 from dashscope_ws_patch.hint.neighbours import NEIGHBOURS, SIBLINGS
-from dashscope_ws_patch.hint.refusals import MODEL, REFUSALS, UNPURCHASED, WORKSPACE
+from dashscope_ws_patch.hint.refusals import MODEL_DENIED, REFUSALS, UNPURCHASED, WORKSPACE_DENIED
 from dashscope_ws_patch.selftest import prospect as _prospect
 from dashscope_ws_patch.selftest.accounts import Accounts
 from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Policy, Request
@@ -118,19 +118,20 @@ def serving(policy: Policy = ACCOUNTS) -> Iterator[tuple[Loopback, str]]:
         (MAIN, [], "needs no workspace.|不需要业务空间。", 0, [""]),
         (MAIN, ["-w", "ws_any"], "ws_any works too.|ws_any 可用。", 0, ["", ""]),
         (SUB, ["-w", "ws_mine"], "The workspace ws_mine works.|业务空间 ws_mine 可用。", 0,
-         [WORKSPACE.code, ""]),
+         [WORKSPACE_DENIED.code, ""]),
         (SUB, [], "needs a workspace, and none is set.|需要业务空间，但没有设置。", 1,
-         [WORKSPACE.code]),
+         [WORKSPACE_DENIED.code]),
         (SUB, ["-w", "ws_else"],
          "not a member of the workspace ws_else.|不是业务空间 ws_else 的成员。",
-         1, [WORKSPACE.code] * 2),
+         1, [WORKSPACE_DENIED.code] * 2),
         (SUB, ["-w", "ws_narrow"],
          "qwen-plus is not granted to the workspace ws_narrow.|未获授权使用模型 qwen-plus。", 1,
-         [WORKSPACE.code, MODEL.code]),
+         [WORKSPACE_DENIED.code, MODEL_DENIED.code]),
         (SUB, ["-w", "ws_narrow", "-m", "qwen-max"], "ws_narrow works.|ws_narrow 可用。", 0,
-         [WORKSPACE.code, ""]),
+         [WORKSPACE_DENIED.code, ""]),
         (MAIN, ["-w", "ws_narrow"],
-         "Without a workspace the key works.|不带业务空间时该 API Key 可用。", 1, ["", MODEL.code]),
+         "Without a workspace the key works.|不带业务空间时该 API Key 可用。", 1,
+         ["", MODEL_DENIED.code]),
         (IDLE, ["-w", "ws_mine"], "not activated|未开通", 1, [UNPURCHASED.code]),
         ("sk-nobody-000000000", ["-w", "ws_mine"], "The key is wrong.|API Key 有误。", 1,
          [WRONG_KEY.code]),
@@ -207,7 +208,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     shim.patch()
 
 
-def _refusing(path: str, status: int = 403, code: str = MODEL.code) -> Policy:
+def _refusing(path: str, status: int = 403, code: str = MODEL_DENIED.code) -> Policy:
     def policy(request: Request) -> Denial | None:
         return Denial(status, code, "no") if path in request.path else ACCOUNTS(request)
 
@@ -296,8 +297,8 @@ def test_p17_a_neighbour_is_told_with_its_advice(neighbour: Any, check: Check) -
     denial = Denial(neighbour.status, neighbour.code, neighbour.message)
     with serving(lambda request: denial) as (_, base):
         said = check("--base-url", base, "--json", "--lang", "en", key=MAIN)
-    again = neighbour.status >= 429 and neighbour.meaning in _check._LATER
-    assert said.status == (2 if again or neighbour.meaning in _check._LATER else 1)
+    again = neighbour.status >= 429 and neighbour.meaning in _check._LIMITS
+    assert said.status == (2 if again or neighbour.meaning in _check._LIMITS else 1)
     assert said.report["advice"] == neighbour.advice.en
 
 

@@ -313,7 +313,7 @@ def test_the_hint_is_in_the_language_of_the_locale(
         generate()
     text = hints.only()
     assert "请求指定的业务空间是 'ws_a'，来自DASHSCOPE_WORKSPACE。" in text
-    assert _denied.WORKSPACE.advice.zh in text
+    assert _denied.WORKSPACE_DENIED.advice.zh in text
 
 
 def test_a_hint_is_given_once_for_each_code_workspace_and_model(hints: Hints) -> None:
@@ -538,7 +538,7 @@ def answered(**answer: Any) -> Iterator[str]:
 @pytest.fixture(params=[200, 403])
 def events(request: pytest.FixtureRequest) -> Iterator[str]:
     """The base URL of a service whose streams begin with an error, as its gateways write it."""
-    refusal = _denied.MODEL
+    refusal = _denied.MODEL_DENIED
     error = {"code": refusal.code, "message": refusal.message, "request_id": "r-1"}
     body = f"id:1\nevent:error\nstatus:403\ndata:{json.dumps(error)}\n\n"
     content_type = "text/event-stream;charset=UTF-8"
@@ -814,9 +814,9 @@ ACCOUNTS: dict[str, Any] = {
         (MAIN, None, None),
         (MAIN, "ws_other", None),
         (MEMBER, "ws_mine", None),
-        (MEMBER, None, _denied.WORKSPACE),
-        (MEMBER, "ws_other", _denied.WORKSPACE),
-        (MEMBER, "ws_small", _denied.MODEL),
+        (MEMBER, None, _denied.WORKSPACE_DENIED),
+        (MEMBER, "ws_other", _denied.WORKSPACE_DENIED),
+        (MEMBER, "ws_small", _denied.MODEL_DENIED),
         (POOR, None, _denied.UNPURCHASED),
         (POOR, "ws_mine", _denied.UNPURCHASED),
     ],

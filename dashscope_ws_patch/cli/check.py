@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 
 from .. import _activation, _decision, _hosts, _workspace
 from ..hint import neighbours as near
-from ..hint.refusals import MAIN_ACCOUNT, MODEL, UNPURCHASED, WORKSPACE, Text
+from ..hint.refusals import MAIN_ACCOUNT, MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED, Text
 from ..selftest import prospect as _prospect
 from ..selftest.prospect import FAILED, OK, UNKNOWN, WARNING, Finding, Prospect
 from ._console import language
-from .install import Refusal as BadUse
+from .install import CommandError
 
 #: A small model that every region has.
 DEFAULT_MODEL = "qwen-plus"
@@ -122,12 +122,12 @@ def main(namespace: argparse.Namespace) -> int:
     key, key_finding = _key()
     try:
         if not namespace.model.strip():
-            raise BadUse("-m names no model")
+            raise CommandError("-m names no model")
         if namespace.workspace is not None:
             _workspace.validate(namespace.workspace, "-w")
         base = _base(namespace)
-    except (BadUse, _workspace.WorkspaceError) as error:
-        raise BadUse(str(key.hide(str(error)) if key else error)) from None
+    except (CommandError, _workspace.WorkspaceError) as error:
+        raise CommandError(str(key.hide(str(error)) if key else error)) from None
     report = _Report(language(namespace.lang), key, namespace.json)
     report.say(
         Text(
@@ -381,11 +381,11 @@ def _is_url(text: str) -> bool:
 def _base(options: argparse.Namespace) -> str | None:
     """The base URL that the options name, if they do.
 
-    Raises Refusal for a region or URL that is none.
+    Raises CommandError for a region or URL that is none.
     """
     if options.base_url is not None:
         if not _is_url(options.base_url):
-            raise BadUse(f"--base-url {options.base_url!r} is no http or https URL")
+            raise CommandError(f"--base-url {options.base_url!r} is no http or https URL")
         parts = urlsplit(options.base_url)
         # The address of the compatible mode is the one that people have at hand.
         path = parts.path.rstrip("/")
@@ -393,7 +393,7 @@ def _base(options: argparse.Namespace) -> str | None:
         return f"{parts.scheme}://{parts.netloc}{path}"
     if options.region is not None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", options.region):
-            raise BadUse(f"--region {options.region!r} is no region, such as cn-beijing")
+            raise CommandError(f"--region {options.region!r} is no region, such as cn-beijing")
         host = REGIONS.get(options.region)
         if host is None:
             try:
@@ -401,7 +401,9 @@ def _base(options: argparse.Namespace) -> str | None:
             except _workspace.WorkspaceError:
                 workspace = None
             if workspace is None:
-                raise BadUse(f"--region {options.region} has workspace hosts alone: say -w too")
+                raise CommandError(
+                    f"--region {options.region} has workspace hosts alone: say -w too"
+                )
             _decision.require_host_label(workspace)
             host = f"{workspace}.{options.region}{_decision.DOMAIN}"
         return f"https://{host}/api/v1"
@@ -486,7 +488,7 @@ def _ask(options: argparse.Namespace, call: Callable[[], Any]) -> Answer:
 
 
 #: What says nothing of the key or the workspace: a second try may have another answer.
-_LATER = tuple(e.meaning for e in (near.LIMIT, near.PARAMETER, near.SERVICE, near.CONTENT))
+_LIMITS = tuple(e.meaning for e in (near.LIMIT, near.PARAMETER, near.SERVICE, near.CONTENT))
 
 _BY_STATUS = {401: near.KEY, 403: near.VAGUE, 429: near.LIMIT}
 
@@ -514,7 +516,7 @@ def _read(response: Any, sent: Answer) -> Answer:
     known = named[0] if named else _BY_STATUS.get(status, near.SERVICE if status >= 500 else None)
     if known is None:
         return sent._replace(trouble=_at(_STRANGER, sent.host))
-    return sent._replace(known=known, outcome=UNASKED if known.meaning in _LATER else REFUSED)
+    return sent._replace(known=known, outcome=UNASKED if known.meaning in _LIMITS else REFUSED)
 
 
 # What keeps a request from being answered. The texts of exceptions are not shown: they may quote
@@ -626,16 +628,16 @@ def _judged(answers: list[Answer], model: str, here: Prospect) -> tuple[Text, Te
             f"无法得出结论：{last.why.zh.rstrip('。')}。",
         )
         return text, advice, UNASKED
-    if known is WORKSPACE and last is bare:
+    if known is WORKSPACE_DENIED and last is bare:
         text = Text(
             "The key needs a workspace, and none is set.", "该 API Key 需要业务空间，但没有设置。"
         )
-    elif known is WORKSPACE:
+    elif known is WORKSPACE_DENIED:
         text = Text(
             f"The key is not a member of the workspace {named}.",
             f"该 API Key 不是业务空间 {named} 的成员。",
         )
-    elif known is MODEL:
+    elif known is MODEL_DENIED:
         text = (
             Text(
                 f"The model {model} is not granted to the workspace {named}.",
@@ -661,7 +663,7 @@ def _judged(answers: list[Answer], model: str, here: Prospect) -> tuple[Text, Te
             f"{text.en} Without a workspace the key works.",
             f"{text.zh}不带业务空间时该 API Key 可用。",
         )
-    elif known is WORKSPACE:
+    elif known is WORKSPACE_DENIED:
         advice = Text(f"{advice.en} {MAIN_ACCOUNT.en}", f"{advice.zh}{MAIN_ACCOUNT.zh}")
     return text, advice, REFUSED
 

@@ -20,7 +20,7 @@ STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
 _WAITING = os.path.join(SITEDIR, "waiting.py")
 
 
-class Refusal(Exception):
+class CommandError(Exception):
     """What was asked for cannot be done, and nothing was changed; the message says why."""
 
 
@@ -29,9 +29,9 @@ def install(system: bool = False) -> list[str]:
 
     Writes a .pth file into site-packages, which Python reads at each start, before and whatever
     sitecustomize there is; where Python has .start files (PEP 829, CPython 3.15) one of these too,
-    and the module that it names. Raises Refusal outside a virtual environment, unless ``system``;
-    in one that will be thrown away, or is a tool's own; where the package itself is not installed;
-    and where a file cannot be written or would have to be overwritten.
+    and the module that it names. Raises CommandError outside a virtual environment, unless
+    ``system``; in one that will be thrown away, or is a tool's own; where the package itself is not
+    installed; and where a file cannot be written or would have to be overwritten.
     """
     folder = _site_packages(system)
     _check_kept()
@@ -39,12 +39,12 @@ def install(system: bool = False) -> list[str]:
     wanted = {path: sealed(text) for path, text in _files(folder).items()}
     for path, content in wanted.items():
         if os.path.lexists(path) and _read(path) != content and not is_ours(path):
-            raise Refusal(f"{path} is not ours: move it away, then install again")
+            raise CommandError(f"{path} is not ours: move it away, then install again")
     missing = [path for path, content in wanted.items() if _read(path) != content]
     for position, path in enumerate(missing):
         try:
             _write(path, wanted[path])
-        except Refusal:
+        except CommandError:
             _remove_all(missing[:position])
             raise
     if missing:
@@ -52,25 +52,25 @@ def install(system: bool = False) -> list[str]:
         lines.append(f"each Python of {sys.prefix} now waits for dashscope")
     else:
         lines = [f"already installed: {path}" for path in wanted]
-    return lines + _remove_all(path for path in _targets(folder) if path not in wanted)
+    return lines + _remove_all(path for path in _may_be_ours(folder) if path not in wanted)
 
 
 def uninstall(system: bool = False) -> list[str]:
     """Remove what ``install`` wrote, of this release or an earlier one; return what was done.
 
-    Raises Refusal outside a virtual environment, unless ``system``, and for a file that cannot be
-    removed or that somebody has changed.
+    Raises CommandError outside a virtual environment, unless ``system``, and for a file that cannot
+    be removed or that somebody has changed.
     """
-    targets = _targets(_site_packages(system))
+    targets = _may_be_ours(_site_packages(system))
     for target in targets:
         if _SEAL in _read(target) and not is_ours(target):
-            raise Refusal(f"{target} was changed since install wrote it: remove it by hand")
+            raise CommandError(f"{target} was changed since install wrote it: remove it by hand")
     return _remove_all(targets) or ["not installed: nothing to remove"]
 
 
 def _site_packages(system: bool) -> str:
     if sys.prefix == sys.base_prefix and not system:
-        raise Refusal(
+        raise CommandError(
             f"{sys.prefix} is no virtual environment: say --system to mean this Python itself"
         )
     return sysconfig.get_path("purelib")
@@ -97,7 +97,7 @@ def _files(folder: str) -> dict[str, str]:
     return files
 
 
-def _targets(folder: str) -> list[str]:
+def _may_be_ours(folder: str) -> list[str]:
     """All that may have been written, by 1.0.0 too."""
     names = (
         "dashscope_ws_patch.start",
@@ -109,12 +109,12 @@ def _targets(folder: str) -> list[str]:
 
 
 def _check_kept() -> None:
-    """Raise Refusal for an environment from which no program of the user's will be started."""
+    """Raise CommandError for an environment from which no program of the user's will be started."""
     layer = any(line.startswith("extends-environment") for line in _pyvenv())
     bucket = os.path.dirname(sys.prefix)
     cache = os.path.join(os.path.dirname(bucket), "CACHEDIR.TAG")
     if layer or (re.search(r"-v\d+$", bucket) and os.path.exists(cache)):
-        raise Refusal(
+        raise CommandError(
             f"{sys.prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
             "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
             "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`"
@@ -123,7 +123,7 @@ def _check_kept() -> None:
         os.path.exists(os.path.join(sys.prefix, receipt))
         for receipt in ("uv-receipt.toml", "pipx_metadata.json")
     ):
-        raise Refusal(
+        raise CommandError(
             f"{sys.prefix} is this tool's own environment, and your programs are started from "
             "others: install the package there and say `python -m dashscope_ws_patch install`; "
             "or, for one command, `dashscope-ws-patch run -- python app.py`"
@@ -138,7 +138,9 @@ def _check_installed() -> None:
     # This process may have found the package in its working directory or on PYTHONPATH.
     probe = "import importlib.util as u, sys; sys.exit(u.find_spec('dashscope_ws_patch') is None)"
     if subprocess.run([sys.executable, "-I", "-c", probe]).returncode:
-        raise Refusal(f"dashscope-ws-patch is not installed in {sys.prefix}: pip install it first")
+        raise CommandError(
+            f"dashscope-ws-patch is not installed in {sys.prefix}: pip install it first"
+        )
 
 
 _SEAL = b"# dashscope_ws_patch "
@@ -184,7 +186,7 @@ def _write(path: str, content: bytes) -> None:
             with suppress(FileNotFoundError):
                 os.remove(partial)
     except OSError as error:
-        raise Refusal(f"cannot write {path}: {error.strerror or error}") from error
+        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
     if path.endswith(".py"):
         # With PYTHONDONTWRITEBYTECODE, usual in containers, each start would compile it anew.
         with suppress(OSError, py_compile.PyCompileError):
@@ -202,7 +204,7 @@ def _remove(path: str) -> None:
     try:
         os.remove(path)
     except OSError as error:
-        raise Refusal(f"cannot remove {path}: {error.strerror or error}") from error
+        raise CommandError(f"cannot remove {path}: {error.strerror or error}") from error
     if path.endswith(".py"):
         for level in ("", "1", "2"):
             compiled = importlib.util.cache_from_source(path, optimization=level)

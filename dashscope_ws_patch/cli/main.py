@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from .._workspace import WorkspaceError, masked
 from ._console import any_console
-from .install import Refusal, install, uninstall
+from .install import CommandError, install, uninstall
 from .run import SITEDIR, run
 from .status import status
 
@@ -79,7 +79,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     namespace = parser.parse_args(rest)
     try:
         code: int = module.main(namespace) if module else _perform(name, namespace)
-    except (Refusal, WorkspaceError) as error:
+    except (CommandError, WorkspaceError) as error:
         parser.error(str(error))
     return code
 

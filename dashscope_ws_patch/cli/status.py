@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 
 from .. import _decision, _hosts, _workspace
 from .._activation import CLIENTS, asked_for_libraries, switched_off
-from .install import STARTUP, Refusal, is_current, is_ours
+from .install import STARTUP, CommandError, is_current, is_ours
 from .run import SITEDIR, probe
 
 #: The one that the clients of the 2.x SDK ask before the others.
@@ -66,7 +66,7 @@ def clients_in_words(asked_for: bool) -> str:
 def status() -> Status:
     """Start an interpreter as this one was started, and see.
 
-    Raises Refusal where it cannot be started, or says nothing.
+    Raises CommandError where it cannot be started, or says nothing.
     """
     found = activation()
     if found.active:
@@ -86,13 +86,13 @@ def this_python() -> list[str]:
 def activation() -> Status:
     """What activates that interpreter; whether the SDK can then be imported is not tried.
 
-    Raises Refusal where it cannot be started.
+    Raises CommandError where it cannot be started.
     """
     found = Status(sys.executable)
     try:
         waiting, imported, customize, path = probe(this_python(), os.environ)
     except (OSError, ValueError) as error:
-        raise Refusal(f"cannot find out what a new interpreter does: {error}") from error
+        raise CommandError(f"cannot find out what a new interpreter does: {error}") from error
     files = list(waiting)
     line = os.path.join(sysconfig.get_path("purelib"), "dashscope_ws_patch.pth")
     if is_ours(line) and STARTUP in waiting:
@@ -152,7 +152,7 @@ def _look_at_seams(found: Status) -> None:
         lines = output.stdout.decode("ascii", "replace").splitlines()
         state, reasons = ast.literal_eval(lines[-1])
     except (IndexError, SyntaxError) as error:
-        raise Refusal("cannot find out what happens when dashscope is imported") from error
+        raise CommandError("cannot find out what happens when dashscope is imported") from error
     told = [
         line.partition(": ")[2]
         for line in output.stderr.decode(errors="replace").splitlines()

@@ -31,7 +31,7 @@ class Refusal(NamedTuple):
     advice: Text
 
 
-WORKSPACE = Refusal(
+WORKSPACE_DENIED = Refusal(
     "Workspace.AccessDenied",
     "Workspace access denied.",
     Text(
@@ -46,7 +46,7 @@ WORKSPACE = Refusal(
         "如果没有，请管理员将子账号加入某个业务空间。",
     ),
 )
-MODEL = Refusal(
+MODEL_DENIED = Refusal(
     "Model.AccessDenied",
     "Model access denied.",
     Text(
@@ -72,7 +72,7 @@ UNPURCHASED = Refusal(
         "用主账号在“模型广场”开通百炼服务。设置业务空间不起作用。",
     ),
 )
-REFUSALS = (WORKSPACE, MODEL, UNPURCHASED)
+REFUSALS = (WORKSPACE_DENIED, MODEL_DENIED, UNPURCHASED)
 
 #: Of a websocket handshake that is refused the SDK passes on the status alone.
 HANDSHAKE = Refusal(
@@ -83,7 +83,7 @@ HANDSHAKE = Refusal(
         "invalid api-key it is guessing.",
         "WebSocket 握手被拒绝；没有给出错误码，SDK 所说的 api-key 无效只是猜测。",
     ),
-    WORKSPACE.advice,
+    WORKSPACE_DENIED.advice,
 )
 
 MAIN_ACCOUNT = Text(

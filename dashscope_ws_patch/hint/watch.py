@@ -23,7 +23,7 @@ _ERROR_SIZE = 2048
 
 def watched(result: Any, sent: Sent) -> Any:
     """What a function that sends has returned, looked at: a reply, or what will be one."""
-    later = _LATER.get(type(result))
+    later = _LOOKING.get(type(result))
     if later is not None:
         return later(result, sent)
     if not fine(result):
@@ -93,7 +93,7 @@ class _AsyncItems:
         return item
 
 
-_LATER: dict[type, Any] = {
+_LOOKING: dict[type, Any] = {
     types.CoroutineType: _awaited,
     types.GeneratorType: _iterated,
     types.AsyncGeneratorType: _AsyncItems,
@@ -172,12 +172,12 @@ def _code(outcome: Any) -> str | None:
         # websocket-client's WebSocketBadStatusException has the body of the answer in its text.
         status = getattr(outcome, "status_code", None)
         handshake = status == 403 and hasattr(outcome, "resp_headers")
-        return _named(getattr(outcome, "code", ""), outcome) or _handshake(handshake)
+        return _recognised(getattr(outcome, "code", ""), outcome) or _refused_handshake(handshake)
     status = getattr(outcome, "status_code", None)
     if isinstance(status, int) and hasattr(outcome, "request"):  # of requests or httpx
         return _code_of_response(outcome, status)
     if getattr(outcome, "is_error", False):  # a 2.x event where raise_on_error is False
-        return _named(outcome.code, outcome.message)
+        return _recognised(outcome.code, outcome.message)
     return None
 
 
@@ -190,7 +190,7 @@ def _code_of_response(response: Any, status: int) -> str | None:
     if not isinstance(content, bytes):
         return None
     if status >= 400:
-        return _named(content[:_ERROR_SIZE].decode("utf-8", "replace"))
+        return _recognised(content[:_ERROR_SIZE].decode("utf-8", "replace"))
     if len(content) <= _ERROR_SIZE and b"enied" in content:
         return _code_of_body(json.loads(content))
     return None
@@ -199,15 +199,17 @@ def _code_of_response(response: Any, status: int) -> str | None:
 def _code_of_body(body: dict[str, Any]) -> str | None:
     error = body.get("error")
     if isinstance(error, dict):  # the compatible modes
-        return _named(error.get("code"), error.get("type"), error.get("message"))
+        return _recognised(error.get("code"), error.get("type"), error.get("message"))
     task = _failed_task(body)
     if task is not None:
-        return _named(task.get("code"), task.get("message"))
+        return _recognised(task.get("code"), task.get("message"))
     code = body.get("code")
     if not code and body.get("status_code", 200) < 400:
         return None
     # The status as a code: how WebSocketRequest tells of a refused handshake.
-    return _named(code, body.get("message"), body.get("msg")) or _handshake(code == 403)
+    return _recognised(code, body.get("message"), body.get("msg")) or _refused_handshake(
+        code == 403
+    )
 
 
 def _failed_task(body: dict[str, Any]) -> dict[str, Any] | None:
@@ -220,21 +222,21 @@ def _code_of_message(event: dict[str, Any]) -> str | None:
     """The code in a websocket message that reports an error: a failed task, a realtime error."""
     header = event.get("header") or {}
     if header.get("event") == "task-failed":
-        return _named(header.get("error_code"), header.get("error_message"))
+        return _recognised(header.get("error_code"), header.get("error_message"))
     output = (event.get("payload") or {}).get("output") or {}
     if output.get("action") == "task-failed":  # TingWu, inside a result
-        return _named(output.get("errorCode"), output.get("errorMessage"))
+        return _recognised(output.get("errorCode"), output.get("errorMessage"))
     return _code_of_body(event) if event.get("type") == "error" else None
 
 
-def _named(*texts: object) -> str | None:
+def _recognised(*texts: object) -> str | None:
     from .refusals import recognise
 
     refusals = recognise(" ".join(map(str, texts)))
     return refusals[0].code if refusals else None
 
 
-def _handshake(refused: bool) -> str | None:
+def _refused_handshake(refused: bool) -> str | None:
     from .refusals import HANDSHAKE
 
     return HANDSHAKE.code if refused else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from .._decision import workspace_in_host
-from ..hint.refusals import MODEL, UNPURCHASED, WORKSPACE
+from ..hint.refusals import MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED
 from ..hint.watch import models_in
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class Accounts:
         elif key not in self._main and key not in self._members:
             return Denial(401, "InvalidApiKey", "Invalid API-key provided.")
         elif key in self._members and not set(named) <= set(self._members[key]):
-            refusal = WORKSPACE
+            refusal = WORKSPACE_DENIED
         elif not all(self._may_call(workspace, request) for workspace in named):
-            refusal = MODEL
+            refusal = MODEL_DENIED
         else:
             return None
         return Denial(403, refusal.code, refusal.message)

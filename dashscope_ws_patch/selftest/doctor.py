@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .loopback import Request
 
 #: The workspace that both processes have in their environment.
-WORKSPACE = "ws_doctor"
+TENANT = "ws_doctor"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -347,7 +347,7 @@ def _child(task: str, patched: bool = True) -> subprocess.Popen[str]:
         if not name.upper().startswith(("DASHSCOPE_", "AGENTSTUDIO_", "FC_", "BAILIAN_"))
         and not name.upper().endswith("_PROXY")
     }
-    environment.update(DASHSCOPE_WORKSPACE=WORKSPACE, DASHSCOPE_WS_PATCH=str(int(patched)))
+    environment.update(DASHSCOPE_WORKSPACE=TENANT, DASHSCOPE_WS_PATCH=str(int(patched)))
     package = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
@@ -375,7 +375,7 @@ def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 def tell_story() -> None:
     """Call as a RAM sub-account and as a main account, writing a line of JSON for each answer."""
     from .. import patch, unpatch, use_workspace
-    from ..hint.refusals import WORKSPACE as DENIED
+    from ..hint.refusals import WORKSPACE_DENIED
     from . import libraries
     from . import surfaces as _surfaces
     from .accounts import Accounts
@@ -386,7 +386,7 @@ def tell_story() -> None:
     handler = logging.Handler()
     handler.emit = lambda record: hints.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("dashscope_ws_patch").addHandler(handler)
-    accounts = Accounts(main=["sk-main"], members={"sk-sub-account": [WORKSPACE]})
+    accounts = Accounts(main=["sk-main"], members={"sk-sub-account": [TENANT]})
     with Loopback(policy=accounts) as loopback, redirect(loopback.port):
         _surfaces.prepare(_surfaces.Drive(loopback))
         from dashscope import Generation
@@ -395,19 +395,19 @@ def tell_story() -> None:
             hints.clear()
             reply: Any = Generation.call("qwen-turbo", prompt="hello", api_key=key)
             answer = reply.code if denied else str(reply.status_code)
-            right = reply.code == DENIED.code if denied else reply.status_code == 200
+            right = reply.code == WORKSPACE_DENIED.code if denied else reply.status_code == 200
             _write(case=case, answer="\n  ".join([answer or "200", *hints]), right=right)
 
         unpatch()
         call("sub-account's key, without the shim", "sk-sub-account", denied=True)
         patch()
-        with use_workspace(WORKSPACE):
+        with use_workspace(TENANT):
             call("sub-account's key, with its workspace", "sk-sub-account", denied=False)
         with use_workspace("ws_somebody_else"):
             call("sub-account's key, with somebody else's", "sk-sub-account", denied=True)
         call("main account's key, with none", "sk-main", denied=False)
     with Loopback() as loopback, redirect(loopback.port):
-        for library in libraries.drive(loopback, WORKSPACE):
+        for library in libraries.drive(loopback, TENANT):
             _write(**library)
 
 
@@ -444,7 +444,7 @@ def drive_all() -> None:
 
 
 def _is_right(request: Request) -> bool:
-    return request.workspaces == [WORKSPACE] and named_in(request) <= {WORKSPACE}
+    return request.workspaces == [TENANT] and named_in(request) <= {TENANT}
 
 
 def named_in(request: Request) -> set[str]:

@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any
 
 MARK = "dashscope-ws-patch newcomer: "
-OF_CLIENTS = "DASHSCOPE_BASE_URL"  # the 2.x clients', over the first of
 BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
 
 
@@ -36,7 +35,7 @@ def tell(importing: bool) -> dict[str, Any]:
         import dashscope_ws_patch  # noqa: F401
     loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
     told: dict[str, Any] = {"sdk": dashscope.version.__version__, "came": came}
-    told.update(_decided(dashscope))
+    told.update(_as_the_sdk_decides(dashscope))
     _speak_plainly()
     with loopback.Loopback() as service, loopback.redirect(service.port, local=True):
         try:
@@ -74,13 +73,14 @@ def _patched() -> bool:
     return package is not None and package.is_patched()
 
 
-def _decided(dashscope: ModuleType) -> dict[str, Any]:
+def _as_the_sdk_decides(dashscope: ModuleType) -> dict[str, Any]:
     """What the shim decides for a request made now; nothing of it where it is not here."""
     bases = {name: getattr(dashscope, name, None) for name in BASES}
     decided: dict[str, Any] = {"patched": _patched(), "bases": []}
     if not decided["patched"]:
         return decided
     from dashscope_ws_patch import _decision  # it is loaded by now
+    from dashscope_ws_patch.cli.status import OF_CLIENTS
 
     try:
         decided["workspace"], decided["source"] = _decision.ambient()

@@ -164,7 +164,7 @@ class Kind:
             methods = _methods(type(resource))
             if methods and re.match(self.resources, path):
                 drive = functools.partial(_drive_resource, kind=self, path=path, methods=methods)
-                yield _surface(f"{self.name}.{path}", self.group, methods, drive)
+                yield _quiet_surface(f"{self.name}.{path}", self.group, methods, drive)
 
 
 def _kinds(cls: str) -> Iterator[Kind]:
@@ -327,7 +327,7 @@ def _other_surfaces() -> Iterator[Surface]:
         ]
     for name, need, drive in rows:
         if _has(need):
-            yield _surface(name, "2.x", (need,), drive)
+            yield _quiet_surface(name, "2.x", (need,), drive)
 
 
 def _drive_quickstart(drive: Drive) -> None:
@@ -398,7 +398,7 @@ def _drive_register(kind: Kind, method: str, drive: Drive) -> None:
 # --- helpers -------------------------------------------------------------------------------------
 
 
-def _surface(
+def _quiet_surface(
     name: str, group: str, needs: tuple[str, ...], drive: Callable[[Drive], object]
 ) -> Surface:
     def quietly(given: Drive) -> object:

@@ -15,7 +15,7 @@ from celery.signals import before_task_publish, task_postrun, task_prerun
 from .._carry import put, take_back
 from .._workspace import scope, use_workspace
 
-HEADER = "dashscope_workspace"
+TASK_HEADER = "dashscope_workspace"
 
 
 def _published(headers: Any = None, **_: Any) -> None:
@@ -24,12 +24,12 @@ def _published(headers: Any = None, **_: Any) -> None:
         # The inner ones are those that a task publishes again, the outer those that it runs with.
         for each in headers, headers.get("headers"):
             if isinstance(each, dict):
-                each.setdefault(HEADER, here.workspace or "")
+                each.setdefault(TASK_HEADER, here.workspace or "")
 
 
 def _begun(task: Any, **_: Any) -> None:
     request = task.request
-    workspace = request.get(HEADER, (request.headers or {}).get(HEADER))
+    workspace = request.get(TASK_HEADER, (request.headers or {}).get(TASK_HEADER))
     if workspace is not None:
         request.dashscope_scope = [[scope, use_workspace(workspace or None)._entered(), None]]
     elif not request.is_eager:  # what runs at once runs in the scope of its caller
