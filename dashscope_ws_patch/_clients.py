@@ -35,7 +35,7 @@ from ._decision import (
     workspace_in_headers,
     workspace_in_host,
 )
-from ._methods import method
+from ._methods import Disguised, method
 from ._told import Parameters, objects, sents
 from ._views import Lent
 from .hint.watch import Sent, look, watched
@@ -242,19 +242,20 @@ def effective(function: Any) -> Any:
     return _effective
 
 
-@method
-def upload(function: Any) -> Any:
-    """``check_and_upload_local``, which asks for a certificate under what ``_effective`` says."""
-
-    def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
+class _Upload(Disguised):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         base = kwargs.get("base_address")
         if type(base) is _Base:
             decision = _decided(_client_of(base.client), base, kwargs["workspace"], default=True)
             if decision is not None:
                 kwargs["base_address"], kwargs["workspace"], _ = decision
-        return function(*args, **kwargs)
+        return self.__wrapped__(*args, **kwargs)
 
-    return check_and_upload_local
+
+def upload(original: Any) -> Any:
+    """``check_and_upload_local``, as uploads of 2.x call it: it asks for a certificate under what
+    ``_effective`` says."""
+    return _Upload(original)
 
 
 # 2.x: HTTP
