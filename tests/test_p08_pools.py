@@ -128,7 +128,11 @@ def drive(pool, ways):
             if tenant is None:
                 found[way].append(work(pool))
             elif tenant == "forget":  # in no scope either: the next way must not find it
-                getattr(pool, "submit", getattr(pool, "apply_async", None))(forget)
+                # Waited for: a worker that is ended while it answers leaves a lock held.
+                if hasattr(pool, "submit"):
+                    pool.submit(forget).result()
+                else:
+                    pool.apply_async(forget).get()
             else:
                 with use_workspace(tenant or None):
                     call.set(tenant)
