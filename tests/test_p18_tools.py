@@ -75,7 +75,9 @@ def sent(
 
 
 @pytest.fixture
-def installed() -> Iterator[None]:
+def installed(name: str) -> Iterator[None]:
+    """In this very environment, whose other tests see it too: not where the tool is missing."""
+    tool(name)
     for command in ("install", "uninstall"):
         subprocess.run(
             [sys.executable, "-m", "dashscope_ws_patch", command],
