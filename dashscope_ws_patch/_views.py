@@ -119,12 +119,12 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
                 instead = _sending(value, SESSIONS[name], service)
             else:
                 instead = functools.partial(_session, value, SESSIONS[name], service)
-            known = self._self_routed[name] = _Routed(value, instead, self.__wrapped__, name)
+            known = self._self_routed[name] = _in_place(value, instead, self.__wrapped__, name)
         return known
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Who saves what is seen here and puts it back must leave the library as it was.
-        value = value.__wrapped__ if type(value) is _Routed else value
+        value = value.__wrapped__ if issubclass(type(value), _Routed) else value
         target = self.__wrapped__ if name in _SEEN else super()
         target.__setattr__(name, value)
 
@@ -133,19 +133,21 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
         target.__delattr__(name)
 
 
-class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A function or class of a library that calls something else in its stead."""
-
-    def __init__(self, value: Any, instead: Callable[..., Any], library: Any, name: str) -> None:
-        super().__init__(value)
-        self._self_instead = instead
-        self._self_at = library, name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+def _in_place(value: Any, instead: Callable[..., Any], library: Any, name: str) -> _Routed:
+    def call(*args: Any, **kwargs: Any) -> Any:
         # In the library another patcher's is that calls this one, for whoever sends by it: where
         # the SDK does, that one is routed.
-        own = getattr(*self._self_at, None) is self.__wrapped__
-        return (self._self_instead if own else self.__wrapped__)(*args, **kwargs)
+        own = getattr(library, name, None) is value
+        return (instead if own else value)(*args, **kwargs)
+
+    # Called as it is, and not by a __call__ that asks the proxy for all of these.
+    kind: Any = type("_Routed", (_Routed,), {"__call__": staticmethod(call)})
+    routed: _Routed = kind(value)
+    return routed
+
+
+class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function or class of a library that calls something else in its stead."""
 
     def __mro_entries__(self, bases: Any) -> Any:
         return (self.__wrapped__,)
