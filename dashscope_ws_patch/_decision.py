@@ -248,7 +248,11 @@ _LENGTH = len(HEADER)
 
 def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     """``headers`` without the workspace header, in any capitalisation."""
-    return {name: value for name, value in headers.items() if _text(name).lower() != _HEADER}
+    return {
+        name: value
+        for name, value in headers.items()
+        if (type(name) is str and len(name) != _LENGTH) or _text(name).lower() != _HEADER
+    }
 
 
 def workspace_in_argument(value: object) -> str | None:
