@@ -216,9 +216,10 @@ def workspace_in_headers(headers: Any) -> str | None:
     if not headers:
         return None
     if isinstance(headers, dict):
+        value = headers.get(HEADER)  # as the SDK writes it
+        if value and type(value) is str and value.strip():
+            return value.strip()
         try:
-            if _LENGTH not in map(len, headers):  # all that most calls pay
-                return None
             headers = [(name, headers[name]) for name in headers if len(name) == _LENGTH]
         except TypeError:  # a name that is no text: whoever sends it says so
             headers = headers.items()
