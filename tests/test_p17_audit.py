@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from _sdk import need
 
 from dashscope_ws_patch.selftest import audit as _audit
 from dashscope_ws_patch.selftest.audit import FOREIGN, SEAM, UNKNOWN, Egress, audit, summary
@@ -131,6 +132,7 @@ def test_a_library_that_nobody_has_looked_at_is_unknown(found: set[tuple[str, st
 
 
 def test_a_place_whose_row_is_taken_away_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("dashscope.api_entities.encryption:Encryption")
     kept = [seam for seam in _audit.SEAMS if not seam.module.endswith(".encryption")]
     monkeypatch.setattr(_audit, "SEAMS", kept)
     unknown = {egress.place for egress in audit() if egress.state == UNKNOWN}
