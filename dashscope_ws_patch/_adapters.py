@@ -229,7 +229,7 @@ def host(original: Any) -> Any:
 
     @functools.wraps(original)
     def resolve_base_url(url: Any, workspace_id: Any = None) -> Any:
-        if PLACEHOLDER not in url or (not workspace_id and ambient()[0] is not None):
+        if not workspace_id and PLACEHOLDER in url and ambient()[0] is not None:
             return url
         return original(url, workspace_id)
 

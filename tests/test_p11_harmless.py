@@ -36,7 +36,7 @@ from _sdk import (
     seen,
 )
 
-from dashscope_ws_patch import _activation, unpatch, use_workspace
+from dashscope_ws_patch import _activation, patch, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has, surfaces
 
@@ -365,6 +365,17 @@ def test_p11_names_of_headers_that_are_no_text_end_as_natively(loopback: Loopbac
         ours = [*ends()]
         unpatch()
         assert [*ends()] == ours
+
+
+def test_p11_anothers_function_is_asked_of_every_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those in which the SDK's own has nothing to do."""
+    place = "dashscope.common.env:resolve_base_url"
+    need(place)
+    unpatch()
+    monkeypatch.setattr(place.replace(":", "."), lambda url, workspace_id=None: f"{url}/theirs")
+    patch()
+    assert _find(place)("https://dashscope.aliyuncs.com") == "https://dashscope.aliyuncs.com/theirs"
+    unpatch()
 
 
 def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Drive) -> None:
