@@ -35,7 +35,7 @@ from ._decision import (
     workspace_in_headers,
     workspace_in_host,
 )
-from ._methods import Disguised, method
+from ._methods import Disguised, method, stand_in
 from ._told import Parameters, objects, sents
 from ._views import Lent
 from .hint.watch import Sent, look, watched
@@ -71,12 +71,12 @@ def client(function: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         told = parameters.told((self, *args), kwargs)
         function(self, *args, **kwargs)
-        _remember(self, told._replace(born=scope_here() or told.born))
+        _note_client(self, told._replace(born=scope_here() or told.born))
 
     return __init__
 
 
-def _remember(client: Any, told: Call) -> _Client:
+def _note_client(client: Any, told: Call) -> _Client:
     transport = client._transport
     if transport._owns_client:
         _pools.keep(transport._client, True)
@@ -102,7 +102,7 @@ def _client_of(client: Any) -> _Client:
         "base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"
     ):
         told = Call(label, by_url=True)
-    return _remember(client, told)
+    return _note_client(client, told)
 
 
 def _found_by_sdk(name: str, *variables: str) -> Any:
@@ -128,7 +128,7 @@ def derived(function: Any) -> Any:
             if origin.workspace and not gone:
                 told = origin
         made = function(self, **kwargs)
-        _remember(made, told._replace(born=scope_here() or origin.born))
+        _note_client(made, told._replace(born=scope_here() or origin.born))
         return made
 
     return with_options
@@ -159,7 +159,7 @@ def shared(function: Any) -> Any:
     def _get_client() -> Any:
         made = function()
         if _client_of(made).call.born is not None:
-            _remember(made, NO_CALL)
+            _note_client(made, NO_CALL)
         return made
 
     return _get_client
@@ -242,20 +242,20 @@ def effective(function: Any) -> Any:
     return _effective
 
 
-class _Upload(Disguised):
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+def upload(original: Any) -> Any:
+    """``check_and_upload_local``, as uploads of 2.x have imported it: it asks for a certificate
+    under what ``_effective`` says."""
+
+    def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
         base = kwargs.get("base_address")
         if type(base) is _Base:
             decision = _decided(_client_of(base.client), base, kwargs["workspace"], default=True)
             if decision is not None:
                 kwargs["base_address"], kwargs["workspace"], _ = decision
-        return self.__wrapped__(*args, **kwargs)
+        return original(*args, **kwargs)
 
-
-def upload(original: Any) -> Any:
-    """``check_and_upload_local``, as uploads of 2.x call it: it asks for a certificate under what
-    ``_effective`` says."""
-    return _Upload(original)
+    # Pickled as the one in the SDK's own module, which stays.
+    return stand_in(Disguised, original, check_and_upload_local)
 
 
 # 2.x: HTTP

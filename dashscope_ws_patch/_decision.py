@@ -217,9 +217,10 @@ def workspace_in_headers(headers: Any) -> str | None:
         return None
     if isinstance(headers, dict):
         value = headers.get(HEADER)  # as the SDK writes it
-        if value and type(value) is str and value.strip():
-            return value.strip()
-        try:
+        named = value.strip() if type(value) is str else None
+        if named:
+            return named
+        try:  # most headers tell by their length that they are another
             headers = [(name, headers[name]) for name in headers if len(name) == _LENGTH]
         except TypeError:  # a name that is no text: whoever sends it says so
             headers = headers.items()

@@ -40,11 +40,15 @@ def method(make: _Make) -> Adapter:
         disguised = flags & LAZY or original.__name__ == "__init__" or _OLD_TYPING
         if not disguised:
             return replacement
-        base: Any = disguise or _DisguisedMethod
-        # Called as it is, and not by a __call__ that hands all on.
-        return type(base.__name__, (base,), {"__call__": staticmethod(replacement)})(original)
+        return stand_in(disguise or _DisguisedMethod, original, replacement)
 
     return adapter
+
+
+def stand_in(base: Any, original: Any, call: Callable[..., Any]) -> Any:
+    """A proxy of ``original``, of a class of its own below ``base``, that is called as ``call`` is,
+    and not by a __call__ that hands all on to it."""
+    return type(base.__name__, (base,), {"__call__": staticmethod(call)})(original)
 
 
 def _through(proxy: Any, kind: type) -> Any:

@@ -20,7 +20,7 @@ from ._decision import (
     workspace_in_headers,
 )
 from ._hosts import in_url, is_unnamed
-from ._methods import Adapter
+from ._methods import Adapter, stand_in
 from ._told import sents, told_of
 from .hint.watch import Sent, heard, watched
 
@@ -133,17 +133,14 @@ class _View(wrapt.ObjectProxy):  # type: ignore[misc]
         target.__delattr__(name)
 
 
-def _in_place(value: Any, instead: Callable[..., Any], library: Any, name: str) -> _Routed:
+def _in_place(value: Any, instead: Callable[..., Any], library: Any, name: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         # In the library another patcher's is that calls this one, for whoever sends by it: where
         # the SDK does, that one is routed.
         own = getattr(library, name, None) is value
         return (instead if own else value)(*args, **kwargs)
 
-    # Called as it is, and not by a __call__ that asks the proxy for all of these.
-    kind: Any = type("_Routed", (_Routed,), {"__call__": staticmethod(call)})
-    routed: _Routed = kind(value)
-    return routed
+    return stand_in(_Routed, value, call)
 
 
 class _Routed(wrapt.ObjectProxy):  # type: ignore[misc]
