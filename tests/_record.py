@@ -19,6 +19,7 @@ from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
+from dashscope_ws_patch.selftest.surfaces_v2 import _environment
 
 AMBIENT = "ws_ambient"
 NAMED = "ws_named"
@@ -80,16 +81,11 @@ OF_COMMANDS = {
 @contextlib.contextmanager
 def environment(**variables: str) -> Iterator[None]:
     """The variables that name a workspace are these, and no others."""
-    # Not by mock.patch.dict, which puts all the others back too, thousands of times in a run.
-    names = {*VARIABLES, *variables}
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
-    os.environ.update(variables)
-    try:
+    with _environment(**variables):
+        for name in VARIABLES:
+            if name not in variables:
+                os.environ.pop(name, None)
         yield
-    finally:
-        for name in names:
-            os.environ.pop(name, None)
-        os.environ.update(before)
 
 
 @contextlib.contextmanager
