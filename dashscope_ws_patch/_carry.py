@@ -40,7 +40,7 @@ def _unseen(code: types.CodeType) -> types.CodeType:
 
 #: What may hold, how to ask for it, and what it is where nothing holds. None of it may stay in the
 #: worker of a pool.
-HELD: list[tuple[Any, Callable[[], Any], Any]] = [(scope, scope.get, None)]
+CONTEXT_VARIABLES: list[tuple[Any, Callable[[], Any], Any]] = [(scope, scope.get, None)]
 
 
 def variable(name: str, nothing: Any) -> Any:
@@ -48,7 +48,7 @@ def variable(name: str, nothing: Any) -> Any:
     made: Any = ContextVar(name, default=nothing)
     if getattr(sys.flags, "thread_inherit_context", False):
         made = _Inherited(made, nothing)
-    HELD.append((made, made.get, nothing))
+    CONTEXT_VARIABLES.append((made, made.get, nothing))
     return made
 
 
@@ -99,7 +99,7 @@ def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> C
 
 def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
-    held = [[variable, nothing, None] for variable, _, nothing in HELD]
+    held = [[variable, nothing, None] for variable, _, nothing in CONTEXT_VARIABLES]
     return run(held, functools.partial(fn, *args, **kwargs))
 
 

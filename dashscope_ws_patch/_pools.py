@@ -73,11 +73,11 @@ def unfollow() -> None:
 
 def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
     """``submit`` of an executor."""
-    from ._carry import HELD, as_found, to_worker, without
+    from ._carry import CONTEXT_VARIABLES, as_found, to_worker, without
 
     @functools.wraps(original)
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        for _, get, nothing in HELD:
+        for _, get, nothing in CONTEXT_VARIABLES:
             if get() is not nothing:
                 return without(original, self, to_worker(fn), *args, **kwargs)
         return original(self, as_found, fn, *args, **kwargs)

@@ -297,8 +297,8 @@ def test_p17_a_neighbour_is_told_with_its_advice(neighbour: Any, check: Check) -
     denial = Denial(neighbour.status, neighbour.code, neighbour.message)
     with serving(lambda request: denial) as (_, base):
         said = check("--base-url", base, "--json", "--lang", "en", key=MAIN)
-    again = neighbour.status >= 429 and neighbour.meaning in _check._LIMITS
-    assert said.status == (2 if again or neighbour.meaning in _check._LIMITS else 1)
+    again = neighbour.status >= 429 and neighbour.meaning in _check._TRY_LATER
+    assert said.status == (2 if again or neighbour.meaning in _check._TRY_LATER else 1)
     assert said.report["advice"] == neighbour.advice.en
 
 

@@ -488,7 +488,7 @@ def _ask(options: argparse.Namespace, call: Callable[[], Any]) -> Answer:
 
 
 #: What says nothing of the key or the workspace: a second try may have another answer.
-_LIMITS = tuple(e.meaning for e in (near.LIMIT, near.PARAMETER, near.SERVICE, near.CONTENT))
+_TRY_LATER = tuple(e.meaning for e in (near.LIMIT, near.PARAMETER, near.SERVICE, near.CONTENT))
 
 _BY_STATUS = {401: near.KEY, 403: near.VAGUE, 429: near.LIMIT}
 
@@ -516,7 +516,7 @@ def _read(response: Any, sent: Answer) -> Answer:
     known = named[0] if named else _BY_STATUS.get(status, near.SERVICE if status >= 500 else None)
     if known is None:
         return sent._replace(trouble=_at(_STRANGER, sent.host))
-    return sent._replace(known=known, outcome=UNASKED if known.meaning in _LIMITS else REFUSED)
+    return sent._replace(known=known, outcome=UNASKED if known.meaning in _TRY_LATER else REFUSED)
 
 
 # What keeps a request from being answered. The texts of exceptions are not shown: they may quote

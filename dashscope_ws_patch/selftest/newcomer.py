@@ -35,7 +35,7 @@ def tell(importing: bool) -> dict[str, Any]:
         import dashscope_ws_patch  # noqa: F401
     loopback = _by_path("dashscope_loopback", os.path.join(here, "loopback.py"))
     told: dict[str, Any] = {"sdk": dashscope.version.__version__, "came": came}
-    told.update(_as_the_sdk_decides(dashscope))
+    told.update(_as_the_shim_decides(dashscope))
     _speak_plainly()
     with loopback.Loopback() as service, loopback.redirect(service.port, local=True):
         try:
@@ -73,7 +73,7 @@ def _patched() -> bool:
     return package is not None and package.is_patched()
 
 
-def _as_the_sdk_decides(dashscope: ModuleType) -> dict[str, Any]:
+def _as_the_shim_decides(dashscope: ModuleType) -> dict[str, Any]:
     """What the shim decides for a request made now; nothing of it where it is not here."""
     bases = {name: getattr(dashscope, name, None) for name in BASES}
     decided: dict[str, Any] = {"patched": _patched(), "bases": []}
