@@ -1,0 +1,472 @@
+"""P16: engines follow scopes, or what README says to write, with real workers and brokers.
+
+Each needs its engine: ``tox -e engines`` installs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from environments import ROOT
+
+from dashscope_ws_patch import get_workspace, set_workspace, use_workspace
+
+TENANTS = ("ws_a", "ws_b", "ws_c")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+        "DASHSCOPE_WORKSPACE": "ws_env",  # what a lost scope would become
+    }
+
+
+# Celery
+
+CELERY = """
+import os, time
+from celery import Celery, chain, chord, group
+import dashscope_ws_patch.tenants.celery
+from dashscope_ws_patch import get_workspace, use_workspace
+
+folder = os.path.dirname(__file__)
+app = Celery("tasks")
+app.conf.update(
+    broker_url="filesystem://",
+    broker_transport_options={
+        "data_folder_in": folder + "/queue",
+        "data_folder_out": folder + "/queue",
+        "control_folder": folder + "/control",
+    },
+    result_backend="file://" + folder + "/results",
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=1,
+    result_chord_retry_interval=0.1,
+)
+
+def seen(*label):
+    # One line is written at once: what each task saw, under the name of its tenant.
+    line = " ".join([*label, str(get_workspace())]) + "\\n"
+    file = os.open(folder + "/seen", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line.encode())
+    os.close(file)
+
+@app.task
+def plain(tenant, kind="plain"):
+    seen(tenant, kind)
+    return tenant
+
+@app.task
+def link(previous, tenant, kind):
+    seen(tenant, kind)
+    return tenant
+
+@app.task(bind=True, max_retries=2)
+def retried(self, tenant):
+    seen(tenant, f"retry{self.request.retries}")
+    if self.request.retries < 2:
+        raise self.retry(countdown=0.1)
+
+@app.task(autoretry_for=(ZeroDivisionError,), max_retries=1, default_retry_delay=0)
+def failing(tenant):
+    seen(tenant, "failing")
+    1 / 0
+
+@app.task
+def nesting(tenant):
+    seen(tenant, "nesting")
+    plain.delay(tenant, "nested")
+    with use_workspace("ws_other"):
+        plain.delay("ws_other", "othernested")
+    with use_workspace(None):
+        plain.delay("None", "nonenested")
+
+@app.task
+def forgetful(tenant):
+    from dashscope_ws_patch import set_workspace
+    seen(tenant, "forgetful")
+    set_workspace("ws_forgotten")
+
+def publish(tenant):
+    plain.delay(tenant)
+    plain.apply_async((tenant, "headers"), headers={"other": "1"})
+    plain.apply_async((tenant, "countdown"), countdown=0.5)
+    plain.apply_async((tenant, "linked"), link=link.s(tenant, "callback"))
+    chain(plain.s(tenant, "chain1"), link.s(tenant, "chain2"), link.s(tenant, "chain3")).delay()
+    group(plain.s(tenant, f"group{n}") for n in range(3)).delay()
+    chord([plain.s(tenant, f"chord{n}") for n in range(2)])(link.s(tenant, "chorddone"))
+    retried.delay(tenant)
+    failing.delay(tenant)
+    nesting.delay(tenant)
+    forgetful.delay(tenant)
+"""
+
+#: What each tenant's tasks are expected to say, and how often.
+KINDS = ["plain", "headers", "countdown", "linked", "callback", "chain1", "chain2", "chain3"]
+KINDS += ["group0", "group1", "group2", "retry0", "retry1", "retry2", "failing", "failing"]
+KINDS += ["nesting", "nested", "forgetful", "chord0", "chord1", "chorddone"]
+OTHERS = [("ws_other", "othernested", "ws_other"), ("None", "nonenested", "None")]
+
+
+QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "CRITICAL"]
+
+
+def _wait_for(file: Path, lines: int, worker: subprocess.Popen[Any]) -> list[tuple[str, ...]]:
+    while worker.poll() is None:
+        found = file.read_text().splitlines() if file.exists() else []
+        if len(found) >= lines:
+            return sorted(tuple(line.split()) for line in found)
+        time.sleep(0.05)
+    raise AssertionError(f"the worker ended with status {worker.returncode}")
+
+
+@pytest.fixture
+def celery_folder(tmp_path: Path) -> Path:
+    for name in ("queue", "control", "results"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "tasks.py").write_text(CELERY)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+def test_p16_celery(pool: str, celery_folder: Path) -> None:
+    pytest.importorskip("celery")
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    environment = _environment(celery_folder)
+    publish = "import tasks\nfrom dashscope_ws_patch import use_workspace\n"
+    publish += f"for tenant in {TENANTS}:\n    with use_workspace(tenant):\n"
+    publish += "        tasks.publish(tenant)\ntasks.plain.delay('ws_env')\n"
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", pool, "-c", "2", *QUIET],
+        env=environment,
+        cwd=celery_folder,
+    )
+    try:
+        subprocess.run([sys.executable, "-c", publish], env=environment, check=True)
+        expected = [(tenant, kind, tenant) for tenant in TENANTS for kind in KINDS]
+        expected += OTHERS * len(TENANTS) + [("ws_env", "plain", "ws_env")]
+        assert _wait_for(celery_folder / "seen", len(expected), worker) == sorted(expected)
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+# Dask
+
+DASK = """
+from dashscope_ws_patch import get_workspace
+
+def ambient(*_):
+    return get_workspace()
+
+async def ambient_later(*_):
+    return get_workspace()
+
+def nested(*_):
+    from distributed import worker_client
+    with worker_client() as client:
+        return client.submit(ambient, "nested", pure=False).result()
+"""
+
+
+@pytest.fixture
+def dask_client(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed")
+    from dashscope_ws_patch.tenants import dask as tenants
+
+    (tmp_path / "dask_tasks.py").write_text(DASK)
+    sys.path.insert(0, str(tmp_path))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(tmp_path)])
+    try:
+        # A worker that is made in a scope must not go on in it.
+        with use_workspace("ws_maker"):
+            cluster = distributed.LocalCluster(
+                n_workers=1,
+                threads_per_worker=2,
+                processes=request.param,
+                protocol="tcp://",
+                host="127.0.0.1",
+                dashboard_address=None,
+            )
+        with cluster, distributed.Client(cluster) as client:
+            tenants.follow(client)
+            yield client
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("dask_tasks", None)
+        del os.environ["PYTHONPATH"]
+
+
+@pytest.mark.parametrize("dask_client", [True, False], ids=["processes", "threads"], indirect=True)
+def test_p16_dask(dask_client: Any) -> None:
+    import dask
+    import dask_tasks
+
+    found = {}
+    for tenant in TENANTS:
+        with use_workspace(tenant):
+            futures = {
+                "submit": dask_client.submit(dask_tasks.ambient),
+                "again": dask_client.submit(dask_tasks.ambient),
+                "async": dask_client.submit(dask_tasks.ambient_later, 1),
+                "map": dask_client.map(dask_tasks.ambient, [1])[0],
+                "nested": dask_client.submit(dask_tasks.nested),
+                "lambda": dask_client.submit(lambda: dask_tasks.ambient(), pure=False),
+                "delayed": dask_client.compute(dask.delayed(dask_tasks.ambient)(2)),
+                "persisted": dask_client.compute(
+                    dask_client.persist(dask.delayed(dask_tasks.ambient)(3))
+                ),
+            }
+        # Begun, and gathered, when the scope is left.
+        found[tenant] = futures
+    with use_workspace(None):
+        found["none"] = {"submit": dask_client.submit(dask_tasks.ambient)}
+    found["outside"] = {"submit": dask_client.submit(dask_tasks.ambient, 5)}
+    for tenant, futures in found.items():
+        expected = tenant if tenant in TENANTS else None
+        seen = {kind: future.result() for kind, future in futures.items()}
+        assert seen == dict.fromkeys(futures, expected), tenant
+
+
+# Dramatiq
+
+
+def _redis_server(folder: Path) -> tuple[Path, subprocess.Popen[Any]]:
+    """A redis-server of our own, on a socket in the test's folder."""
+    pytest.importorskip("redis")
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed")
+    socket = folder / "redis.sock"
+    process = subprocess.Popen(
+        [server, "--port", "0", "--unixsocket", str(socket), "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    while not socket.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return socket, process
+
+
+def _redis(folder: Path) -> tuple[Any, subprocess.Popen[Any]]:
+    socket, process = _redis_server(folder)
+    from dramatiq.brokers.redis import RedisBroker
+    from redis import ConnectionPool
+
+    pool = ConnectionPool.from_url(f"unix://{socket}")
+    return RedisBroker(connection_pool=pool), process
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
+    dramatiq = pytest.importorskip("dramatiq")
+    from dramatiq.brokers.stub import StubBroker
+    from dramatiq.middleware.asyncio import AsyncIO
+
+    from dashscope_ws_patch.tenants import dramatiq as tenants
+
+    broker, server = (StubBroker(), None) if kind == "memory" else _redis(tmp_path)
+    # Among others of the user's, added before it and after.
+    broker.add_middleware(AsyncIO())
+    tenants.follow(broker)
+    tenants.follow(broker)
+    seen: list[tuple[str, str, str | None]] = []
+    done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def see(tenant: str, label: str) -> None:
+        seen.append((tenant, label, get_workspace()))
+        done.put(None)
+
+    @dramatiq.actor(broker=broker)
+    def plain(tenant: str, label: str = "plain") -> None:
+        see(tenant, label)
+
+    @dramatiq.actor(broker=broker)
+    def following(message: Any, result: object) -> None:
+        see(message["args"][0], "callback")
+
+    @dramatiq.actor(broker=broker)
+    async def later(tenant: str) -> None:
+        await asyncio.sleep(0)
+        see(tenant, "async")
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def failing(tenant: str) -> None:
+        see(tenant, "failing")
+        raise ZeroDivisionError
+
+    @dramatiq.actor(broker=broker)
+    def nesting(tenant: str) -> None:
+        plain.send(tenant, "nested")
+        with use_workspace(None):
+            plain.send("", "nestednone")
+
+    @dramatiq.actor(broker=broker)
+    def forgetful(tenant: str) -> None:
+        set_workspace("ws_forgotten")
+
+    # A worker that is made in a scope must not go on in it.
+    with use_workspace("ws_maker"):
+        worker = dramatiq.Worker(broker, worker_timeout=10, worker_threads=2)
+        worker.start()
+    try:
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                forgetful.send(tenant)
+                plain.send(tenant)
+                later.send(tenant)
+                failing.send(tenant)
+                nesting.send(tenant)
+                plain.send_with_options(args=(tenant, "delayed"), delay=10)
+                first = plain.message_with_options(args=(tenant, "pipe1"))
+                second = plain.message_with_options(args=(tenant, "pipe2"), pipe_ignore=True)
+                dramatiq.pipeline([first, second], broker=broker).run()
+                plain.send_with_options(args=(tenant, "called"), on_success=following)
+        plain.send("", "outside")
+        labels = ["plain", "async", "failing", "failing", "nested", "delayed", "pipe1", "pipe2"]
+        labels += ["called", "callback"]
+        expected = [(tenant, label, tenant) for tenant in TENANTS for label in labels]
+        expected += [("", "nestednone", None)] * len(TENANTS) + [("", "outside", None)]
+        for _ in expected:
+            done.get()
+        assert sorted(seen, key=str) == sorted(expected, key=str)
+    finally:
+        worker.stop()
+        if server is not None:
+            server.terminate()
+            server.wait()
+
+
+# Those that have no module of ours, as README says what to write. Each program prints what the work
+# of two tenants saw, carried and not.
+
+RECIPES = {
+    "joblib": """
+        import joblib
+        for backend in ("loky", "threading", "multiprocessing"):
+            for tenant in TENANTS:
+                with use_workspace(tenant):
+                    for work in (carry_workspace(seen), seen):
+                        show(joblib.Parallel(2, backend)(joblib.delayed(work)() for _ in range(1)))
+    """,
+    "rq": """
+        import redis, rq
+        connection = redis.Redis(unix_socket_path=SOCKET)
+        queue = rq.Queue(connection=connection)
+        jobs = []
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                jobs += [queue.enqueue(carry_workspace(seen)), queue.enqueue(seen)]
+        rq.Worker([queue], connection=connection).work(burst=True, logging_level="ERROR")
+        for job in jobs:
+            show([job.return_value()])
+    """,
+    "arq": """
+        import asyncio, arq
+        async def task(context, carried, workspace):
+            with use_workspace(workspace):
+                return [carried(), seen()]
+        async def main():
+            settings = arq.connections.RedisSettings(unix_socket_path=SOCKET)
+            pool = await arq.create_pool(settings)
+            jobs = []
+            for tenant in TENANTS:
+                with use_workspace(tenant):
+                    work = carry_workspace(seen)
+                jobs.append(await pool.enqueue_job("task", work, tenant))
+            worker = arq.Worker([task], redis_pool=pool, burst=True, handle_signals=False)
+            await worker.async_run()
+            for job in jobs:
+                show(await job.result())
+            await worker.close()
+        asyncio.run(main())
+    """,
+    "ray": """
+        import ray
+        hook = {"worker_process_setup_hook": "dashscope_ws_patch.patch"}
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook,
+                 _node_ip_address="127.0.0.1")
+        @ray.remote
+        def call(work):
+            return work()
+        @ray.remote
+        def own(workspace):
+            with use_workspace(workspace):
+                return seen()
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                work = [call.remote(carry_workspace(seen)), own.remote(tenant), call.remote(seen)]
+            show(ray.get(work))
+    """,
+    "pyspark": """
+        import pyspark
+        conf = pyspark.SparkConf().setMaster("local[1]").set("spark.driver.host", "127.0.0.1")
+        conf.set("spark.driver.bindAddress", "127.0.0.1").set("spark.ui.enabled", "false")
+        context = pyspark.SparkContext(conf=conf)
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                carried, bare = carry_workspace(seen), context.parallelize([1]).map(seen)
+            show(context.parallelize([1]).map(carried).collect() + bare.collect())
+    """,
+}
+A, B, ENVIRONMENT = ["ws_a"], ["ws_b"], ["ws_env"]
+SHOWN = {
+    # Its threads and processes are those of multiprocessing.pool, which follow by themselves.
+    "joblib": [A, ENVIRONMENT, B, ENVIRONMENT, *[A, A, B, B] * 2],
+    "rq": [A, ENVIRONMENT, B, ENVIRONMENT],
+    "arq": [A * 2, B * 2],
+    "ray": [A * 2 + ENVIRONMENT, B * 2 + ENVIRONMENT],
+    "pyspark": [A + ENVIRONMENT, B + ENVIRONMENT],
+}
+
+
+@pytest.mark.parametrize("engine", RECIPES)
+def test_p16_recipes(engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(engine)
+    if engine == "pyspark" and shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    (tmp_path / "work.py").write_text(
+        "from dashscope_ws_patch import get_workspace\ndef seen(*_):\n    return get_workspace()\n"
+    )
+    socket, server = _redis_server(tmp_path) if engine in ("rq", "arq") else (None, None)
+    program = f"""
+import json
+from dashscope_ws_patch import carry_workspace, use_workspace
+from work import seen
+TENANTS, SOCKET, shown = ["ws_a", "ws_b"], {str(socket)!r}, []
+show = shown.append
+if __name__ == "__main__":
+    {textwrap.dedent(RECIPES[engine]).replace(chr(10), chr(10) + "    ")}
+    print(json.dumps(shown))
+"""
+    (tmp_path / "program.py").write_text(program)
+    try:
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "program.py")],
+            env=_environment(tmp_path),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout.splitlines()[-1]) == SHOWN[engine]
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait()
