@@ -77,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
     if find_spec("dashscope") is None:
         print("dashscope is not installed: pip install dashscope", file=sys.stderr)
         return 2
-    children = _child("story"), _child("drive", patched=False), _child("drive")
+    children = start_child("story"), start_child("drive", patched=False), start_child("drive")
     try:
         return _report(options, *children)
     finally:  # a reader may have had enough
@@ -339,7 +339,7 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def _child(task: str, patched: bool = True) -> subprocess.Popen[str]:
+def start_child(task: str, patched: bool = True) -> subprocess.Popen[str]:
     # Nothing of the user's own settings, keys and proxies may reach the processes that send.
     environment = {
         name: value
@@ -359,14 +359,14 @@ def _child(task: str, patched: bool = True) -> subprocess.Popen[str]:
     )
 
 
-_MARK = "dashscope-ws-patch doctor: "
+MARK = "dashscope-ws-patch doctor: "
 
 
 def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:  # the SDK prints on it too
-        if line.startswith(_MARK):
-            yield json.loads(line[len(_MARK) :])
+        if line.startswith(MARK):
+            yield json.loads(line[len(MARK) :])
 
 
 # The processes that drive the SDK
@@ -440,7 +440,7 @@ def drive_all() -> None:
                 leaks=sum(bool(request.workspaces) for request in requests if request.foreign),
                 error=error,
             )
-    _write(seams=_seams() if _activation.is_patched() else [])
+    _write(seams=seam_states() if _activation.is_patched() else [])
 
 
 def _is_right(request: Request) -> bool:
@@ -457,7 +457,7 @@ def named_in(request: Request) -> set[str]:
     return {workspace for workspace in (host, *written) if workspace}
 
 
-def _seams() -> list[dict[str, str]]:
+def seam_states() -> list[dict[str, str]]:
     from .. import _activation
 
     seams = []
@@ -473,7 +473,7 @@ def _seams() -> list[dict[str, str]]:
 
 
 def _write(**result: object) -> None:
-    print(_MARK + json.dumps(result), flush=True)
+    print(MARK + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

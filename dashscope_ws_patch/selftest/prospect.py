@@ -78,7 +78,7 @@ def prospect() -> Prospect:
                 workspace, source = _workspace.environment()
         except _workspace.WorkspaceError as error:
             malformed = str(error)
-    findings.append(_named(workspace, source, malformed))
+    findings.append(workspace_finding(workspace, source, malformed))
     winning = _winning(told, workspace)
     if winning:
         findings.append(winning)
@@ -172,7 +172,7 @@ def _activated(came: bool, off: bool, ways: list[str]) -> Finding:
     )
 
 
-def _named(workspace: str | None, source: str | None, malformed: str | None) -> Finding:
+def workspace_finding(workspace: str | None, source: str | None, malformed: str | None) -> Finding:
     if malformed and _workspace.REQUIRE_SCOPE in malformed:
         return Finding(
             WORKSPACE,

@@ -24,7 +24,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, OBJECTS
 from dashscope_ws_patch import patch, unpatch, use_workspace
 from dashscope_ws_patch._activation import report
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find, _has
+from dashscope_ws_patch.selftest.surfaces import Drive, find, has
 
 BASE = "dashscope.client.base_api"
 IMAGES = "dashscope.aigc.image_synthesis:ImageSynthesis"
@@ -39,7 +39,7 @@ def _messages(drive: Drive) -> list[Any]:
 
 def _async_client(drive: Drive) -> None:
     async def call() -> None:
-        async with _find("dashscope:AsyncClient")() as client:
+        async with find("dashscope:AsyncClient")() as client:
             await client.models.list()
 
     drive.run(call())
@@ -54,48 +54,48 @@ def _object(name: str) -> Callable[[Drive], object]:
 
 
 def _socket(drive: Drive) -> None:
-    with _find("dashscope:Client")() as client:
+    with find("dashscope:Client")() as client:
         client.ws_connection().close()
 
 
 def _studio(drive: Drive) -> None:
-    _find("dashscope.agentstudio.client:Client")(api_key="sk", base_url=_URL).agents.list()
+    find("dashscope.agentstudio.client:Client")(api_key="sk", base_url=_URL).agents.list()
 
 
 _URL = "https://dashscope.aliyuncs.com/api/v1/agentstudio"
 
 #: name: (what the release must have, how it sends)
 WAYS: dict[str, tuple[str, Callable[[Drive], Any]]] = {
-    "call": (GENERATION, lambda drive: _find(GENERATION).call("m", "hi")),
-    "stream": (GENERATION, lambda drive: list(_find(GENERATION).call("m", "hi", stream=True))),
+    "call": (GENERATION, lambda drive: find(GENERATION).call("m", "hi")),
+    "stream": (GENERATION, lambda drive: list(find(GENERATION).call("m", "hi", stream=True))),
     "websocket": (
         GENERATION,
-        lambda drive: _find(GENERATION).call("m", "hi", api_protocol="websocket"),
+        lambda drive: find(GENERATION).call("m", "hi", api_protocol="websocket"),
     ),
     "async call": (
         AIO_GENERATION,
-        lambda drive: drive.run(_find(AIO_GENERATION).call("m", "hi")),
+        lambda drive: drive.run(find(AIO_GENERATION).call("m", "hi")),
     ),
     "public key": (
         f"{ENTITIES}encryption:Encryption",
-        lambda drive: _find(GENERATION).call("m", "hi", enable_encryption=True),
+        lambda drive: find(GENERATION).call("m", "hi", enable_encryption=True),
     ),
     "local file": (
         "dashscope.aigc.multimodal_conversation:MultiModalConversation",
-        lambda drive: _find("dashscope.aigc.multimodal_conversation:MultiModalConversation").call(
+        lambda drive: find("dashscope.aigc.multimodal_conversation:MultiModalConversation").call(
             "m", _messages(drive)
         ),
     ),
-    "task": (f"{IMAGES}.call", lambda drive: _find(IMAGES).call("m", "hi")),
+    "task": (f"{IMAGES}.call", lambda drive: find(IMAGES).call("m", "hi")),
     "polling": (
         f"{BASE}:BaseAsyncApi.fetch",
-        lambda drive: _find(f"{BASE}:BaseAsyncApi").fetch("t"),
+        lambda drive: find(f"{BASE}:BaseAsyncApi").fetch("t"),
     ),
     "list of tasks": (
         f"{BASE}:BaseAsyncAioApi.list",
-        lambda drive: drive.run(_find(f"{BASE}:BaseAsyncAioApi").list()),
+        lambda drive: drive.run(find(f"{BASE}:BaseAsyncAioApi").list()),
     ),
-    "management": ("dashscope:Models", lambda drive: _find("dashscope:Models").list()),
+    "management": ("dashscope:Models", lambda drive: find("dashscope:Models").list()),
     **{
         name: (OBJECTS[name][0], _object(name))
         for name in (
@@ -105,7 +105,7 @@ WAYS: dict[str, tuple[str, Callable[[Drive], Any]]] = {
             "TingWuRealtime",
         )
     },
-    "client": ("dashscope:Client", lambda drive: _find("dashscope:Client")().models.list()),
+    "client": ("dashscope:Client", lambda drive: find("dashscope:Client")().models.list()),
     "async client": ("dashscope:AsyncClient", _async_client),
     "client's socket": ("dashscope:Client.ws_connection", _socket),
     "agentstudio": ("dashscope.agentstudio.client:Client", _studio),
@@ -262,7 +262,7 @@ def _sent(place: str, loopback: Loopback, drive: Drive) -> Sent:
     found: Sent = []
     for name in PLACES[place]:
         needs, send = WAYS[name]
-        if not _has(needs):
+        if not has(needs):
             continue
         loopback.drain()
         error = ""

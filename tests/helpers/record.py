@@ -19,7 +19,7 @@ from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._decision import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
-from dashscope_ws_patch.selftest.surfaces_v2 import _environment
+from dashscope_ws_patch.selftest.surfaces_v2 import environment_variables
 
 AMBIENT = "ws_ambient"
 NAMED = "ws_named"
@@ -81,7 +81,7 @@ OF_COMMANDS = {
 @contextlib.contextmanager
 def environment(**variables: str) -> Iterator[None]:
     """The variables that name a workspace are these, and no others."""
-    with _environment(**variables):
+    with environment_variables(**variables):
         for name in VARIABLES:
             if name not in variables:
                 os.environ.pop(name, None)

@@ -13,7 +13,7 @@ import pytest
 from environments import HELPERS, ROOT
 
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
-from dashscope_ws_patch.selftest.surfaces import _find, _has, dialog_parameters
+from dashscope_ws_patch.selftest.surfaces import dialog_parameters, find, has
 
 GENERATION = "dashscope.aigc.generation:Generation"
 AIO_GENERATION = "dashscope.aigc.generation:AioGeneration"
@@ -32,7 +32,7 @@ PLACEHOLDERS = "{workspace_id}.cn-beijing.maas.aliyuncs.com"
 def need(*names: str) -> None:
     """Skip the test where this release of the SDK lacks one of the names."""
     for name in names:
-        if not _has(name):
+        if not has(name):
             pytest.skip(f"this release has no {name}")
 
 
@@ -52,46 +52,46 @@ def reached(requests: list[Request]) -> list[tuple[str, str]]:
 
 
 def make_conversation(**naming: Any) -> Any:
-    return _find("dashscope.aigc.conversation:Conversation")(**naming)
+    return find("dashscope.aigc.conversation:Conversation")(**naming)
 
 
 def _make_recognition(name: str, module: str, callback: str) -> Callable[..., Any]:
     def make(**naming: Any) -> Any:
-        listener = _find(f"{module}:{callback}")()
-        return _find(f"{module}:{name}")("paraformer-v1", listener, "wav", 16000, **naming)
+        listener = find(f"{module}:{callback}")()
+        return find(f"{module}:{name}")("paraformer-v1", listener, "wav", 16000, **naming)
 
     return make
 
 
 def make_synthesizer(**naming: Any) -> Any:
-    return _find(f"{TTS_V2}:SpeechSynthesizer")("cosyvoice-v1", "longxiaochun", **naming)
+    return find(f"{TTS_V2}:SpeechSynthesizer")("cosyvoice-v1", "longxiaochun", **naming)
 
 
 def _make_realtime(module: str, name: str) -> Callable[..., Any]:
     def make(**naming: Any) -> Any:
-        callback = _find(f"{module}:{name.removesuffix('Conversation')}Callback")()
-        return _find(f"{module}:{name}")(model="qwen", callback=callback, **naming)
+        callback = find(f"{module}:{name.removesuffix('Conversation')}Callback")()
+        return find(f"{module}:{name}")(model="qwen", callback=callback, **naming)
 
     return make
 
 
 def _make_dialog(**naming: Any) -> Any:
-    return _find(f"{DIALOG}:MultiModalDialog")(
+    return find(f"{DIALOG}:MultiModalDialog")(
         app_id="app",
         request_params=dialog_parameters(),
-        multimodal_callback=_find(f"{DIALOG}:MultiModalCallback")(),
+        multimodal_callback=find(f"{DIALOG}:MultiModalCallback")(),
         workspace_id=naming.get("workspace"),  # 1.23.5 demands it
     )
 
 
 def _make_tingwu(**naming: Any) -> Any:
-    callback = _find(f"{TINGWU}:TingWuRealtimeCallback")()
-    return _find(f"{TINGWU}:TingWuRealtime")("tingwu", callback, app_id="app-1", **naming)
+    callback = find(f"{TINGWU}:TingWuRealtimeCallback")()
+    return find(f"{TINGWU}:TingWuRealtime")("tingwu", callback, app_id="app-1", **naming)
 
 
 def start_and_stop(session: Any, **named: Any) -> None:
     # The SDK says so when its thread, having sent, is done before start() looks at it.
-    with contextlib.suppress(_find("dashscope.common.error:InvalidTask")):
+    with contextlib.suppress(find("dashscope.common.error:InvalidTask")):
         session.start(**named)
         session.stop()
 
@@ -136,14 +136,12 @@ OBJECTS: dict[str, tuple[str, Callable[..., Any], Callable[[Any], object]]] = {
     },
     "VocabularyService": (
         f"{ASR}.vocabulary:VocabularyService",
-        lambda **naming: _find(f"{ASR}.vocabulary:VocabularyService")(**naming),
+        lambda **naming: find(f"{ASR}.vocabulary:VocabularyService")(**naming),
         lambda service: service.list_vocabularies(),
     ),
     "VoiceEnrollmentService": (
         "dashscope.audio.tts_v2.enrollment:VoiceEnrollmentService",
-        lambda **naming: _find("dashscope.audio.tts_v2.enrollment:VoiceEnrollmentService")(
-            **naming
-        ),
+        lambda **naming: find("dashscope.audio.tts_v2.enrollment:VoiceEnrollmentService")(**naming),
         lambda service: service.list_voices(),
     ),
     "SpeechSynthesizer": (
@@ -170,7 +168,7 @@ OBJECTS: dict[str, tuple[str, Callable[..., Any], Callable[[Any], object]]] = {
 
 
 def _generation(**more: Any) -> Callable[[], Any]:
-    return lambda: _find(GENERATION).call("qwen-turbo", "hi", stream=True, **more)
+    return lambda: find(GENERATION).call("qwen-turbo", "hi", stream=True, **more)
 
 
 STREAMS: dict[str, tuple[str, Callable[[], Any]]] = {
@@ -178,31 +176,31 @@ STREAMS: dict[str, tuple[str, Callable[[], Any]]] = {
     "Generation over a websocket": (GENERATION, _generation(api_protocol="websocket")),
     "Application": (
         "dashscope.app.application:Application",
-        lambda: _find("dashscope.app.application:Application").call("app-1", "hi", stream=True),
+        lambda: find("dashscope.app.application:Application").call("app-1", "hi", stream=True),
     ),
     "Completions": (
         "dashscope.aigc.chat_completion:Completions",
-        lambda: _find("dashscope.aigc.chat_completion:Completions").create(
+        lambda: find("dashscope.aigc.chat_completion:Completions").create(
             model="m", messages=[{"role": "user", "content": "hi"}], stream=True
         ),
     ),
     "Conversation": (
         "dashscope.aigc.conversation:Conversation",
-        lambda: _find("dashscope.aigc.conversation:Conversation")().call("m", "hi", stream=True),
+        lambda: find("dashscope.aigc.conversation:Conversation")().call("m", "hi", stream=True),
     ),
     "FineTunes.stream_events": (
         f"{FINE_TUNES}.stream_events",
-        lambda: _find(FINE_TUNES).stream_events("job-1"),
+        lambda: find(FINE_TUNES).stream_events("job-1"),
     ),
     "Runs": (
         f"{RUNS}.create(stream)",
-        lambda: _find(RUNS).create("thread-1", assistant_id="assistant-1", stream=True),
+        lambda: find(RUNS).create("thread-1", assistant_id="assistant-1", stream=True),
     ),
     "HttpSpeechSynthesizer": (
         "dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer",
-        lambda: _find(
-            "dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer"
-        ).call("m", "hi", "voice", stream=True),
+        lambda: find("dashscope.audio.http_tts.http_speech_synthesizer:HttpSpeechSynthesizer").call(
+            "m", "hi", "voice", stream=True
+        ),
     ),
 }
 

@@ -13,7 +13,7 @@ import aiohttp
 import requests
 from record import NAMED
 
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, find, has
 
 HEADERS = ("X-DashScope-WorkSpace", "x-dashscope-workspace", "X-DASHSCOPE-WORKSPACE")
 HOST = f"{NAMED}.cn-beijing.maas.aliyuncs.com"
@@ -41,7 +41,7 @@ DIALOG = "dashscope.multimodal.multimodal_dialog"
 
 def ways() -> list[Surface]:
     """Those that the installed SDK has."""
-    return [way for way in _ALL if all(map(_has, way.needs))]
+    return [way for way in _ALL if all(map(has, way.needs))]
 
 
 def _call(target: str, /, *args: Any, **kwargs: Any) -> Callable[[Drive], object]:
@@ -49,7 +49,7 @@ def _call(target: str, /, *args: Any, **kwargs: Any) -> Callable[[Drive], object
 
     def drive_(drive: Drive) -> object:
         arguments = [arg(drive) if callable(arg) else arg for arg in args]
-        result = _find(target)(*arguments, **copy.deepcopy(kwargs))  # the SDK changes headers
+        result = find(target)(*arguments, **copy.deepcopy(kwargs))  # the SDK changes headers
         if inspect.iscoroutine(result):
             return drive.run(_read(result))
         return list(result) if inspect.isgenerator(result) else result
@@ -73,19 +73,19 @@ def _local_image(drive: Drive) -> list[dict[str, Any]]:
 def _session_of_requests(drive: Drive) -> None:
     with requests.Session() as session:
         session.headers["x-dashscope-workspace"] = NAMED
-        _find(GENERATION).call("qwen-turbo", "hi", session=session)
+        find(GENERATION).call("qwen-turbo", "hi", session=session)
 
 
 def _session_with_local_file(drive: Drive) -> None:
     with requests.Session() as session:
         session.headers["x-dashscope-workspace"] = NAMED
-        _find(MULTIMODAL).call("qwen-vl-plus", _local_image(drive), session=session)
+        find(MULTIMODAL).call("qwen-vl-plus", _local_image(drive), session=session)
 
 
 def _session_of_aiohttp(drive: Drive) -> None:
     async def call() -> None:
         async with aiohttp.ClientSession(headers={"X-Dashscope-Workspace": NAMED}) as session:
-            await _find(AIO_GENERATION).call("qwen-turbo", "hi", session=session)
+            await find(AIO_GENERATION).call("qwen-turbo", "hi", session=session)
 
     drive.run(call())
 
@@ -98,25 +98,25 @@ def _to_workspace(method: Any) -> list[Any]:
 
 
 def _positional(drive: Drive) -> None:
-    method = _find(GENERATION).call
+    method = find(GENERATION).call
     method("m", "hi", *_to_workspace(method))
 
 
 def _positional_local_file(drive: Drive) -> None:
-    method = _find(MULTIMODAL).call
+    method = find(MULTIMODAL).call
     method("m", _local_image(drive), *_to_workspace(method))
 
 
 def _synthesizer(**naming: Any) -> Callable[[Drive], None]:
     def drive_(drive: Drive) -> None:
-        _find(SYNTHESIZER)("cosyvoice-v1", "longxiaochun", **naming).call("hi")
+        find(SYNTHESIZER)("cosyvoice-v1", "longxiaochun", **naming).call("hi")
 
     return drive_
 
 
 def _unbound_synthesizer(drive: Drive) -> None:
     """A subclass as people wrote them before super(), all arguments positional."""
-    cls = _find(SYNTHESIZER)
+    cls = find(SYNTHESIZER)
 
     class Mine(cls):  # type: ignore[misc,valid-type]
         def __init__(self) -> None:
@@ -132,8 +132,8 @@ def _unbound_synthesizer(drive: Drive) -> None:
 
 def _recognition(**naming: Any) -> Callable[[Drive], None]:
     def drive_(drive: Drive) -> None:
-        cls = _find(RECOGNITION)
-        callback = _find("dashscope.audio.asr.recognition:RecognitionCallback")()
+        cls = find(RECOGNITION)
+        callback = find("dashscope.audio.asr.recognition:RecognitionCallback")()
         session = cls("paraformer-v1", callback, "wav", 16000, **naming)
         session.start()
         session.stop()
@@ -143,7 +143,7 @@ def _recognition(**naming: Any) -> Callable[[Drive], None]:
 
 def _vocabulary(**naming: Any) -> Callable[[Drive], None]:
     def drive_(drive: Drive) -> None:
-        service = _find(VOCABULARY)(**naming)
+        service = find(VOCABULARY)(**naming)
         service.list_vocabularies()
         service.delete_vocabulary("vocabulary-1")
 
@@ -152,8 +152,8 @@ def _vocabulary(**naming: Any) -> Callable[[Drive], None]:
 
 def _omni(**naming: Any) -> Callable[[Drive], None]:
     def drive_(drive: Drive) -> None:
-        callback = _find(f"{OMNI}:OmniRealtimeCallback")()
-        session = _find(f"{OMNI}:OmniRealtimeConversation")("qwen-omni", callback, **naming)
+        callback = find(f"{OMNI}:OmniRealtimeCallback")()
+        session = find(f"{OMNI}:OmniRealtimeConversation")("qwen-omni", callback, **naming)
         session.connect()
         session.ws.sock.send_close()
         session.thread.join(5)

@@ -152,9 +152,9 @@ def noticed(copy: Path, place: str) -> str:
 
 def applied() -> Iterator[str]:
     """The places at which the installed SDK is patched."""
-    from dashscope_ws_patch.selftest.doctor import _seams
+    from dashscope_ws_patch.selftest.doctor import seam_states
 
-    for row in _seams():
+    for row in seam_states():
         if row["state"] == "applied":
             yield f"{row['module']}:{row['attribute']}"
 

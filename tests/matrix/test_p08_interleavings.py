@@ -36,7 +36,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import carry_workspace, get_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import _find
+from dashscope_ws_patch.selftest.surfaces import find
 
 PROGRAMS = int(os.environ.get("INTERLEAVINGS", "60"))
 
@@ -51,12 +51,12 @@ HERE = os.getpid()
 def ask(prompt: str, **named: Any) -> None:
     if os.getpid() != HERE:  # a fork must not talk on its parent's connection
         vars(sys.modules["dashscope.api_entities.http_request"])["_shared_sync_session"] = None
-    _find(GENERATION).call("m", prompt, **named)
+    find(GENERATION).call("m", prompt, **named)
 
 
 async def aask(prompt: str, **named: Any) -> None:
     await asyncio.sleep(0)
-    await _find(AIO_GENERATION).call("m", prompt, **named)
+    await find(AIO_GENERATION).call("m", prompt, **named)
 
 
 def ask_and_forget(prompt: str) -> None:
@@ -309,7 +309,7 @@ class Interleavings(RuleBasedStateMachine):
         if decorated:
             begin = functools.partial(MANAGERS[tenant](aask), prompt)
         else:  # the SDK's own, in the scope of whoever calls
-            begin = functools.partial(_find(AIO_GENERATION).call, "m", prompt)
+            begin = functools.partial(find(AIO_GENERATION).call, "m", prompt)
         coroutine = actor.do(lambda: [begin()])[0]
         self.coroutines.append((coroutine, prompt, tenant if decorated else actor.now))
 
@@ -327,7 +327,7 @@ class Interleavings(RuleBasedStateMachine):
         actor = self.actor(by)
         # The request is made when it is first read.
         prompt = f"request {next(self.numbers)}"
-        stream = actor.do(lambda: _find(GENERATION).call("m", prompt, stream=True))
+        stream = actor.do(lambda: find(GENERATION).call("m", prompt, stream=True))
         self.generators.append((stream, iter([(prompt, actor.now)]), None))
 
     @rule(by=some, tenant=tenants, kind=st.sampled_from([steps, asteps]))

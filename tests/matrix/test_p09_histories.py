@@ -26,7 +26,7 @@ from sdk_calls import GENERATION, need
 import dashscope_ws_patch
 from dashscope_ws_patch import patch, reset_workspace, set_workspace, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import API_KEY, _find, _has
+from dashscope_ws_patch.selftest.surfaces import API_KEY, find, has
 
 NAMES = st.sampled_from(["ws_a", "ws_b", "ws_c"])
 SERVICE = "dashscope.audio.asr.vocabulary:VocabularyService"
@@ -111,8 +111,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=NAMES | st.none(), stream=st.booleans())
     def call(self, name: Optional[str], stream: bool) -> None:
-        named = {"workspace": name} if name and _has(f"{GENERATION}.call(workspace)") else {}
-        generation = _find(GENERATION)
+        named = {"workspace": name} if name and has(f"{GENERATION}.call(workspace)") else {}
+        generation = find(GENERATION)
         self.carried(
             lambda: (
                 list(generation.call("m", "hi", stream=True, **named))
@@ -124,14 +124,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def poll(self) -> None:
-        fetch = _find("dashscope.client.base_api:BaseAsyncApi").fetch
+        fetch = find("dashscope.client.base_api:BaseAsyncApi").fetch
         self.carried(lambda: fetch("task-1"), self.ambient())
 
-    @precondition(lambda self: _has(SERVICE))
+    @precondition(lambda self: has(SERVICE))
     @rule(target=services, name=NAMES | st.none())
     def make(self, name: Optional[str]) -> Any:
-        named = {"workspace": name} if name and _has(f"{SERVICE}.__init__(workspace)") else {}
-        service = _find(SERVICE)(**named)
+        named = {"workspace": name} if name and has(f"{SERVICE}.__init__(workspace)") else {}
+        service = find(SERVICE)(**named)
         # While the shim is away nobody keeps the scope in which an object is made (rule 4).
         born = [self.scopes[-1][1]] if self.scopes and self.patched else []
         return service, named.get("workspace"), born

@@ -27,7 +27,7 @@ from sdk_calls import (
 
 from dashscope_ws_patch import reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, find
 
 ASYNC_TASKS = "dashscope.client.base_api:BaseAsyncAioApi"
 
@@ -124,7 +124,7 @@ def test_rule_4_agentic_rl(
     (tmp_path / "requirements.txt").write_text("requests")
     (tmp_path / "processor.py").write_text("class Processor: pass")
     with use_workspace(AMBIENT):
-        tuning = _find("dashscope.finetune.agentic_rl:AgenticRL")()
+        tuning = find("dashscope.finetune.agentic_rl:AgenticRL")()
     code = rl.FunctionComponentModel(classpath="processor.Processor")
     tuning.tuning.functions = [rl.RewardFunctionComponent(fcmodel=code)]
     with environment(DASHSCOPE_WORKSPACE="ws_other"), contextlib.suppress(Exception):
@@ -164,7 +164,7 @@ def test_rule_3_a_stream_leaves_its_consumer_alone(
     with use_workspace("ws_consumer"):
         for _ in begun:
             assert get_workspace() == "ws_consumer"
-            assert _find(GENERATION).call("qwen-turbo", "hi")
+            assert find(GENERATION).call("qwen-turbo", "hi")
     workspaces = seen(loopback)
     assert workspaces.count(AMBIENT) == 1 and set(workspaces) == {AMBIENT, "ws_consumer"}
 
@@ -198,7 +198,7 @@ def test_rule_3_a_coroutine_holds_the_scope_it_was_created_in(
 
     async def call() -> None:
         with use_workspace(AMBIENT):
-            coroutine = _find(target)(**COROUTINES[which])
+            coroutine = find(target)(**COROUTINES[which])
         with use_workspace("ws_other"):
             result = await coroutine
             if inspect.isasyncgen(result):
@@ -226,7 +226,7 @@ def _region() -> Iterator[None]:
 def test_rule_5_set_region_beats_the_environment(loopback: Loopback, protocol: str) -> None:
     need("dashscope:set_region")
     with _region(), environment(DASHSCOPE_WORKSPACE=AMBIENT):
-        _find(GENERATION).call("qwen-turbo", "hi", api_protocol=protocol)
+        find(GENERATION).call("qwen-turbo", "hi", api_protocol=protocol)
     assert reached(loopback.drain()) == [(POINTED_HOST, "")]
 
 
@@ -234,14 +234,14 @@ def test_rule_5_set_region_beats_the_environment(loopback: Loopback, protocol: s
 def test_rule_5_a_scope_beats_set_region(loopback: Loopback, protocol: str) -> None:
     need("dashscope:set_region")
     with _region(), use_workspace(AMBIENT):
-        _find(GENERATION).call("qwen-turbo", "hi", api_protocol=protocol)
+        find(GENERATION).call("qwen-turbo", "hi", api_protocol=protocol)
     host = POINTED_HOST.replace(POINTED, AMBIENT)
     assert reached(loopback.drain()) == [(host, AMBIENT)]
 
 
 def test_rule_5_no_workspace_here_leaves_the_pointed_host(loopback: Loopback) -> None:
     with pointed(POINTED_HOST), use_workspace(AMBIENT), use_workspace(None):
-        _find(GENERATION).call("qwen-turbo", "hi")
+        find(GENERATION).call("qwen-turbo", "hi")
     assert reached(loopback.drain()) == [(POINTED_HOST, "")]
 
 
@@ -297,7 +297,7 @@ def test_rule_1_module_level_url_given_for_the_call(
     if target != f"{GENERATION}.call":
         need(target, "dashscope.files:Files")  # where the classes of before take no URL
     with pointed(POINTED_HOST), use_workspace(AMBIENT):
-        sent = _ADDRESSED[target](_find(target), base_address=dashscope.base_http_api_url)
+        sent = _ADDRESSED[target](find(target), base_address=dashscope.base_http_api_url)
         if inspect.isgenerator(sent):
             assert list(sent)
     assert set(reached(loopback.drain())) == {(POINTED_HOST, "")}
@@ -372,35 +372,35 @@ def test_rule_6_hosts_built_from_the_environment(
 
 def test_rule_3_set_workspace_until_reset(loopback: Loopback) -> None:
     token = set_workspace(AMBIENT)
-    _find(GENERATION).call("m", "hi")
+    find(GENERATION).call("m", "hi")
     reset_workspace(token)
-    _find(GENERATION).call("m", "hi")
+    find(GENERATION).call("m", "hi")
     assert seen(loopback) == [AMBIENT, "-"]
 
 
 def test_rule_7_an_empty_argument_names_nothing(loopback: Loopback) -> None:
     need(f"{GENERATION}.call(workspace)")
     with use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", workspace="")
-        _find(GENERATION).call("m", "hi", workspace=None)
+        find(GENERATION).call("m", "hi", workspace="")
+        find(GENERATION).call("m", "hi", workspace=None)
     assert seen(loopback) == [AMBIENT] * 2
 
 
 def test_rule_7_a_blank_argument_of_the_list_of_tasks(drive: Drive, loopback: Loopback) -> None:
     need(f"{ASYNC_TASKS}.list(workspace)")
     with use_workspace(AMBIENT):
-        drive.run(_find(ASYNC_TASKS).list(workspace=" "))
+        drive.run(find(ASYNC_TASKS).list(workspace=" "))
     assert seen(loopback) == [AMBIENT]
 
 
 def test_rule_7_an_empty_header_names_nothing(loopback: Loopback) -> None:
     with use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""})
+        find(GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""})
     assert seen(loopback) == [AMBIENT]
 
 
 def test_rule_7_an_empty_header_names_nothing_async(drive: Drive, loopback: Loopback) -> None:
     need(AIO_GENERATION)
     with use_workspace(AMBIENT):
-        drive.run(_find(AIO_GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""}))
+        drive.run(find(AIO_GENERATION).call("m", "hi", headers={"x-dashscope-workspace": ""}))
     assert seen(loopback) == [AMBIENT]

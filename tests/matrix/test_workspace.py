@@ -31,7 +31,7 @@ from dashscope_ws_patch import (
 )
 from dashscope_ws_patch._decision import workspace_in_headers, workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import _find
+from dashscope_ws_patch.selftest.surfaces import find
 
 RULE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 ANY_EXAMPLE = settings(
@@ -372,7 +372,7 @@ def test_hosts_that_name_none(url: Any) -> None:
 @given(capitalised("X-DashScope-WorkSpace"), workspaces, workspaces)
 def test_p1_headers_on_the_wire(loopback: Loopback, name: str, value: str, ambient: str) -> None:
     with use_workspace(ambient):
-        _find(GENERATION).call("m", "hi", headers={name: value})
+        find(GENERATION).call("m", "hi", headers={name: value})
     (request,) = loopback.drain()
     assert [pair for pair in request.headers if pair[0].lower() == name.lower()] == [(name, value)]
 
@@ -385,7 +385,7 @@ def test_p1_positional_and_keyword_arguments(
     import inspect
 
     need(f"{GENERATION}.call(workspace)")
-    call = _find(GENERATION).call
+    call = find(GENERATION).call
     arguments = {
         name: parameter.default
         for name, parameter in inspect.signature(call).parameters.items()
@@ -403,7 +403,7 @@ def test_p1_positional_and_keyword_arguments(
 @given(workspaces)
 def test_p2_any_workspace_on_the_wire(loopback: Loopback, value: str) -> None:
     with use_workspace(value):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     (request,) = loopback.drain()
     assert [pair for pair in request.headers if "workspace" in pair[0].lower()] == [
         ("X-DashScope-WorkSpace", value)

@@ -8,7 +8,7 @@ from record import comparable, pointed
 from sdk_calls import GENERATION, PLACEHOLDERS, need
 
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Surface, find
 
 
 @pytest.mark.parametrize("setting", ["nothing", "no workspace here"])
@@ -23,7 +23,7 @@ def test_p3_inert_without_an_ambient_workspace(
 
 def test_p3_placeholders_are_refused_as_natively_without_a_workspace(loopback: Loopback) -> None:
     need("dashscope.common.env:resolve_base_url")
-    required = _find("dashscope.common.error:InputRequired")
+    required = find("dashscope.common.error:InputRequired")
     with pointed(PLACEHOLDERS), pytest.raises(required):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     assert loopback.drain() == []

@@ -18,7 +18,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, find
 
 SCOPED = ("scope", "named in a scope", "pointed, scope")
 ELSEWHERE = "elsewhere.example.com"
@@ -58,22 +58,22 @@ IMAGES = "dashscope.aigc.image_synthesis:ImageSynthesis"
 
 def _encrypted(drive: Drive, **named: Any) -> None:
     need("dashscope.api_entities.encryption:Encryption")
-    _find(GENERATION).call("m", "hi", enable_encryption=True, **named)
+    find(GENERATION).call("m", "hi", enable_encryption=True, **named)
 
 
 def _async_call(drive: Drive, **named: Any) -> None:
     need(AIO_GENERATION)
-    drive.run(_find(AIO_GENERATION).call("m", "hi", **named))
+    drive.run(find(AIO_GENERATION).call("m", "hi", **named))
 
 
 def _poll(drive: Drive, **named: Any) -> None:
     need(f"{IMAGES}.fetch")
-    _find(IMAGES).fetch("task-1", **named)
+    find(IMAGES).fetch("task-1", **named)
 
 
 def _list(drive: Drive, **named: Any) -> None:
     need(f"{IMAGES}.list")
-    _find(IMAGES).list(**named)
+    find(IMAGES).list(**named)
 
 
 def _by_hand(way: str) -> Any:
@@ -82,7 +82,7 @@ def _by_hand(way: str) -> Any:
     def send(drive: Drive, **named: Any) -> None:
         name = f"dashscope.api_entities.aiohttp_request:AioHttpRequest.{way}"
         need(name)
-        cls = _find(name.rpartition(".")[0])
+        cls = find(name.rpartition(".")[0])
         url = "https://dashscope.aliyuncs.com/api/v1/models"
         request = cls(url, "sk-loopback", "GET", stream=False)
         request.data = SimpleNamespace(parameters={})
@@ -106,7 +106,7 @@ def _with_session(drive: Drive, **named: Any) -> None:
     with requests.Session() as session:
         session.hooks["response"] = lambda answer, **_: seen.append(answer)  # type: ignore[assignment]
         hooks = dict(session.hooks)
-        _find(GENERATION).call("m", "hi", session=session, **named)
+        find(GENERATION).call("m", "hi", session=session, **named)
         assert len(seen) == 2 and session.hooks == hooks
 
 
@@ -118,7 +118,7 @@ def _with_async_session(drive: Drive, **named: Any) -> None:
 
     async def main() -> None:
         async with aiohttp.ClientSession() as session:
-            await _find(AIO_GENERATION).call("m", "hi", session=session, **named)
+            await find(AIO_GENERATION).call("m", "hi", session=session, **named)
             assert session._request_class is aiohttp.ClientRequest
 
     drive.run(main())
@@ -135,7 +135,7 @@ def _client_that_follows(drive: Drive, **named: Any) -> None:
     import httpx
 
     with httpx.Client(follow_redirects=True) as pool:
-        client = _find("dashscope:Client")(api_key="sk-loopback", http_client=pool)
+        client = find("dashscope:Client")(api_key="sk-loopback", http_client=pool)
         client.chat.completions.create(model="m", messages="hi", **named)
 
 
@@ -145,7 +145,7 @@ def _async_client_that_follows(drive: Drive, **named: Any) -> None:
 
     async def main() -> None:
         async with httpx.AsyncClient(follow_redirects=True) as pool:
-            client = _find("dashscope:AsyncClient")(api_key="sk-loopback", http_client=pool)
+            client = find("dashscope:AsyncClient")(api_key="sk-loopback", http_client=pool)
             await client.chat.completions.create(model="m", messages="hi", **named)
 
     drive.run(main())
@@ -154,9 +154,9 @@ def _async_client_that_follows(drive: Drive, **named: Any) -> None:
 SENDS = pytest.mark.parametrize(
     "send",
     [
-        lambda drive, **named: _find(GENERATION).call("m", "hi", **named),
-        lambda drive, **named: list(_find(GENERATION).call("m", "hi", stream=True, **named)),
-        lambda drive, **named: _find(GENERATION).call("m", "hi", api_protocol="websocket", **named),
+        lambda drive, **named: find(GENERATION).call("m", "hi", **named),
+        lambda drive, **named: list(find(GENERATION).call("m", "hi", stream=True, **named)),
+        lambda drive, **named: find(GENERATION).call("m", "hi", api_protocol="websocket", **named),
         _encrypted,
         _async_call,
         _poll,
@@ -216,7 +216,7 @@ def test_p4_redirects_within_the_service_keep_the_header(
 def test_p1_redirects_take_a_header_of_the_calling_codes_along(
     send: Any, redirecting: Redirecting, drive: Drive
 ) -> None:
-    if "workspace" not in inspect.signature(_find(GENERATION).call).parameters:
+    if "workspace" not in inspect.signature(find(GENERATION).call).parameters:
         pytest.skip("calls of this release name no workspace")
     arrived = _arrived(send, drive, redirecting, workspace="ws_named")
     if send is _encrypted:  # the SDK asks for the key with no workspace; the shim's stays behind

@@ -13,7 +13,7 @@ from sdk_calls import GENERATION, OBJECTS, PLACEHOLDERS, need, reached
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Surface, find
 
 
 def test_p5_a_scope_moves_the_module_level_host(
@@ -69,7 +69,7 @@ def test_p5_placeholders_are_filled_by_the_ambient_workspace(
 ) -> None:
     need("dashscope.common.env:resolve_base_url")
     with pointed(PLACEHOLDERS), use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", api_protocol=protocol)
+        find(GENERATION).call("m", "hi", api_protocol=protocol)
     assert reached(loopback.drain()) == _filled(AMBIENT, AMBIENT)
 
 
@@ -87,16 +87,16 @@ def test_p5_placeholders_are_filled_by_what_the_call_names(
 ) -> None:
     need("dashscope.common.env:resolve_base_url")
     with pointed(PLACEHOLDERS), use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", **copy.deepcopy(naming))
-        _find("dashscope.files:Files").list(**copy.deepcopy(naming))
+        find(GENERATION).call("m", "hi", **copy.deepcopy(naming))
+        find("dashscope.files:Files").list(**copy.deepcopy(naming))
     assert reached(loopback.drain()) == _filled(NAMED, NAMED) * 2
 
 
 def test_p5_placeholder_in_the_url_of_a_call(loopback: Loopback) -> None:
     need("dashscope.common.env:resolve_base_url")
     with use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", base_address=f"https://{PLACEHOLDERS}/api/v1")
-        _find("dashscope.files:Files").list(base_address=f"https://{PLACEHOLDERS}/api/v1")
+        find(GENERATION).call("m", "hi", base_address=f"https://{PLACEHOLDERS}/api/v1")
+        find("dashscope.files:Files").list(base_address=f"https://{PLACEHOLDERS}/api/v1")
     assert reached(loopback.drain()) == _filled(AMBIENT, AMBIENT) * 2
 
 
@@ -104,7 +104,7 @@ def test_p5_placeholder_in_the_url_of_a_call(loopback: Loopback) -> None:
 def test_p5_hosts_compare_without_case(loopback: Loopback, host: str) -> None:
     """RFC 4343: a host name is the same in any capitalisation."""
     with pointed(host), use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     assert [host.lower() for host, _ in reached(loopback.drain())] == [
         f"{AMBIENT}.cn-beijing.maas.aliyuncs.com"
     ]

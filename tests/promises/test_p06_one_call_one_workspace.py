@@ -12,7 +12,7 @@ from sdk_calls import GENERATION, need, reached, seen
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, find
 
 CONVERSATION = "dashscope.aigc.multimodal_conversation:MultiModalConversation"
 ENCRYPTION = "dashscope.api_entities.encryption"
@@ -60,7 +60,7 @@ def test_p6_upload_certificate_follows_the_call(
     module = target.partition(":")[0]
     need(target, f"{module}:check_and_upload_local", f"{GENERATION}.call(workspace)")
     with use_workspace(AMBIENT):
-        UPLOADING[target](_find(target), drive)
+        UPLOADING[target](find(target), drive)
     sent = loopback.drain()
     assert any(request.foreign for request in sent)
     assert {*map(tuple, (r.workspaces for r in sent if not r.foreign))} == {(NAMED,)}
@@ -70,7 +70,7 @@ def test_p6_speech_over_http_carries_what_its_call_names(loopback: Loopback) -> 
     """The SDK drops the header on the way to the request that it makes for the call."""
     need(HTTP_TTS)
     with use_workspace(AMBIENT):
-        _find(HTTP_TTS).call("m", "hi", "voice", headers={"X-DashScope-WorkSpace": NAMED})
+        find(HTTP_TTS).call("m", "hi", "voice", headers={"X-DashScope-WorkSpace": NAMED})
     assert seen(loopback) == [NAMED]
 
 
@@ -88,7 +88,7 @@ def test_p6_a_certificate_carries_the_value_that_the_call_sends(
     naming = {by: value if by == "workspace" else {"X-DashScope-WorkSpace": value}}
     content = [{"image": drive.file_url}, {"text": "hi"}]
     with use_workspace(AMBIENT):
-        _find(CONVERSATION).call("m", [{"role": "user", "content": content}], **naming)
+        find(CONVERSATION).call("m", [{"role": "user", "content": content}], **naming)
     assert set(seen(loopback)) == {NAMED}
 
 
@@ -97,7 +97,7 @@ def test_p1_a_url_of_the_call_stays_beside_a_workspace_of_the_call(loopback: Loo
     need(f"{ENCRYPTION}:Encryption")
     url = "https://ws-url.cn-beijing.maas.aliyuncs.com/api/v1"
     with use_workspace(AMBIENT):
-        _find(GENERATION).call("m", "hi", enable_encryption=True, base_address=url, workspace=NAMED)
+        find(GENERATION).call("m", "hi", enable_encryption=True, base_address=url, workspace=NAMED)
     host = "ws-url.cn-beijing.maas.aliyuncs.com"
     key, sent = reached(loopback.drain())
     assert key in ((host, ""), ("dashscope.aliyuncs.com", NAMED))

@@ -16,7 +16,7 @@ from sdk_calls import OBJECTS, TTS_V2, need, seen, start_and_stop
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, find
 
 #: Their ``start()`` makes the thread that builds the request.
 RECOGNIZERS = ("Recognition", "TranslationRecognizerRealtime", "TranslationRecognizerChat")
@@ -75,7 +75,7 @@ def test_p7_two_sessions_at_once(recognizer: Callable[..., Any], loopback: Loopb
 def test_p7_a_pool_reconnects_as_it_was_made(drive: Drive, loopback: Loopback) -> None:
     """SpeechSynthesizerObjectPool renews its connections from a thread of its own."""
     need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
-    cls = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls = find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
     with use_workspace(AMBIENT):
         pool = cls(max_size=1)
     try:
@@ -96,7 +96,7 @@ def test_p7_a_pool_reconnects_as_it_was_made(drive: Drive, loopback: Loopback) -
 def test_p8_a_pool_lends_what_was_opened_for_the_borrower(drive: Drive, loopback: Loopback) -> None:
     """A connection keeps the workspace of its handshake: nobody speaks over another's."""
     need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
-    cls, used = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool"), []
+    cls, used = find(f"{TTS_V2}:SpeechSynthesizerObjectPool"), []
 
     def borrow(workspace: str | None) -> Any:
         with use_workspace(workspace) if workspace else contextlib.nullcontext():
@@ -128,7 +128,7 @@ def test_p8_a_pool_lends_what_was_opened_for_the_borrower(drive: Drive, loopback
 
 def test_p1_a_pool_that_was_told_its_workspace_lends_to_all(loopback: Loopback) -> None:
     need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
-    cls = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls = find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
     pool = cls(max_size=1, workspace=NAMED)
     try:
         (one,) = (each.synthesizer for each in pool._pool)

@@ -12,7 +12,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, need
 
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import Drive, _find
+from dashscope_ws_patch.selftest.surfaces import Drive, find
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_p8_a_thousand_tasks(service: Loopback, drive: Drive) -> None:
         with use_workspace(f"ws_{number}"):
             await asyncio.sleep(0)
             async with gate:
-                await _find(AIO_GENERATION).call(**_arguments(number))
+                await find(AIO_GENERATION).call(**_arguments(number))
 
     async def main() -> None:
         gate = asyncio.Semaphore(50)
@@ -66,7 +66,7 @@ def test_p8_coroutines_awaited_by_other_tasks(service: Loopback, drive: Drive) -
         coroutines = []
         for number in range(count):
             with use_workspace(f"ws_{number}"):
-                coroutines.append(_find(AIO_GENERATION).call(**_arguments(number)))
+                coroutines.append(find(AIO_GENERATION).call(**_arguments(number)))
         with use_workspace("ws_other"):
             for begin in range(0, count, 50):
                 await asyncio.gather(*coroutines[begin : begin + 50])
@@ -85,7 +85,7 @@ def test_p8_two_hundred_threads(service: Loopback) -> None:
             barrier.wait()
             for _ in range(times):
                 with use_workspace(f"ws_{number}"):
-                    _find(GENERATION).call(**_arguments(number))
+                    find(GENERATION).call(**_arguments(number))
         except Exception as error:
             failed.append(error)
 
@@ -103,7 +103,7 @@ def test_p8_streams_interleaved_in_one_thread(service: Loopback) -> None:
     streams = []
     for number in range(count):
         with use_workspace(f"ws_{number}"):
-            streams.append(_find(GENERATION).call(stream=True, **_arguments(number)))
+            streams.append(find(GENERATION).call(stream=True, **_arguments(number)))
     with use_workspace("ws_other"):
         while streams:
             streams = [stream for stream in streams if next(stream, None) is not None]

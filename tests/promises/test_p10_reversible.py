@@ -11,7 +11,7 @@ from sdk_calls import GENERATION, seen
 
 from dashscope_ws_patch import is_patched, patch, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import _find, surfaces
+from dashscope_ws_patch.selftest.surfaces import find, surfaces
 
 
 def _everything() -> dict[tuple[str, ...], Any]:
@@ -69,13 +69,13 @@ def test_p10_libraries_are_the_real_ones() -> None:
 
 def test_p10_unpatched_requests_are_native(loopback: Loopback) -> None:
     with use_workspace("ws_a"):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
         unpatch()
         unpatch()
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
         patch()
         patch()
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     assert seen(loopback) == ["ws_a", "-", "ws_a"]
 
 

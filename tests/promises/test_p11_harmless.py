@@ -39,7 +39,7 @@ from sdk_calls import (
 
 from dashscope_ws_patch import _activation, patch, unpatch, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has, surfaces
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, find, has, surfaces
 
 PATCHED = "dashscope.client.base_api"
 
@@ -62,7 +62,7 @@ def _functions() -> Iterator[tuple[Any, Any]]:
 
 def _fewest() -> int:
     """Releases before 1.4 have fewer methods that need a row."""
-    return 20 if _has(f"{PATCHED}:GetStatusMixin") else 16
+    return 20 if has(f"{PATCHED}:GetStatusMixin") else 16
 
 
 def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
@@ -126,7 +126,7 @@ def test_p11_functions_are_pickled_as_they_were() -> None:
 
 def _service() -> Any:
     need(f"{ASR}.vocabulary:VocabularyService")
-    return _find(f"{ASR}.vocabulary:VocabularyService")(api_key="sk", model="m")
+    return find(f"{ASR}.vocabulary:VocabularyService")(api_key="sk", model="m")
 
 
 def test_p11_objects_are_pickled_and_copied(loopback: Loopback) -> None:
@@ -214,8 +214,8 @@ from dashscope.agentstudio.client import Client as Studio
 
 
 def test_p11_the_sdk_dropped_from_sys_modules_while_its_classes_are_used() -> None:
-    calls = {name: call for name, (needs, call) in HELD.items() if _has(needs)}
-    objects = "\n".join(code for needs, code in _OBJECTS.items() if _has(needs))
+    calls = {name: call for name, (needs, call) in HELD.items() if has(needs)}
+    objects = "\n".join(code for needs, code in _OBJECTS.items() if has(needs))
     hold, *found = in_new_process(
         _HOLD.format(objects=objects), *calls.values(), DASHSCOPE_API_KEY="sk-loopback"
     )
@@ -248,7 +248,7 @@ def test_p11_unusual_subclasses_can_be_made(name: str, loopback: Loopback) -> No
 
 
 def test_p11_subclasses_and_super(loopback: Loopback) -> None:
-    cls = _find(f"{PATCHED}:BaseAsyncApi")
+    cls = find(f"{PATCHED}:BaseAsyncApi")
 
     class Mine(cls):  # type: ignore[misc,valid-type]
         @classmethod
@@ -265,7 +265,7 @@ def test_p11_subclasses_and_super(loopback: Loopback) -> None:
 
 
 def test_p11_mock_patch_object(loopback: Loopback) -> None:
-    cls = _find(f"{PATCHED}:BaseAsyncApi")
+    cls = find(f"{PATCHED}:BaseAsyncApi")
     before = vars(cls)["fetch"]
     with mock.patch.object(cls, "fetch", return_value="mocked") as mocked:
         assert cls.fetch("x") == "mocked"
@@ -279,13 +279,13 @@ def test_p11_mock_patch_object(loopback: Loopback) -> None:
 
 
 def test_p11_mock_autospec_of_classes() -> None:
-    generation = mock.create_autospec(_find(GENERATION))
+    generation = mock.create_autospec(find(GENERATION))
     generation.call("m", "hi")
     with pytest.raises(TypeError):
-        mock.create_autospec(_find(f"{PATCHED}:BaseAsyncApi").fetch)()
-    if _has(f"{TTS_V2}:SpeechSynthesizer"):
+        mock.create_autospec(find(f"{PATCHED}:BaseAsyncApi").fetch)()
+    if has(f"{TTS_V2}:SpeechSynthesizer"):
         with pytest.raises(TypeError):
-            mock.create_autospec(_find(f"{TTS_V2}:SpeechSynthesizer"))()
+            mock.create_autospec(find(f"{TTS_V2}:SpeechSynthesizer"))()
 
 
 def test_p11_mock_patch_of_a_librarys_function_in_the_sdk(loopback: Loopback) -> None:
@@ -306,7 +306,7 @@ def test_p11_a_mock_made_from_a_session_is_asked_as_natively(loopback: Loopback)
     session = mock.create_autospec(requests.Session())
     session.post.return_value.status_code = 200
     with use_workspace("ws_a"), contextlib.suppress(Exception):
-        _find(GENERATION).call("m", "hi", session=session)
+        find(GENERATION).call("m", "hi", session=session)
     assert session.post.call_args[1]["headers"]["X-DashScope-WorkSpace"] == "ws_a"
 
 
@@ -314,9 +314,9 @@ def test_p11_mock_patch_of_a_librarys_session_in_the_sdk(loopback: Loopback) -> 
     with mock.patch(f"{PATCHED}.requests.Session") as session:
         entered = session.return_value.__enter__.return_value
         entered.get.return_value.status_code = 200
-        if _has(f"{PATCHED}:AsyncTaskGetMixin"):
+        if has(f"{PATCHED}:AsyncTaskGetMixin"):
             with use_workspace("ws_a"), contextlib.suppress(Exception):
-                _find(f"{PATCHED}:AsyncTaskGetMixin")._get("task-1", "sk")
+                find(f"{PATCHED}:AsyncTaskGetMixin")._get("task-1", "sk")
             assert session.called
     import requests
 
@@ -345,7 +345,7 @@ def test_p11_mock_patch_of_a_module_attribute() -> None:
 
 def test_p11_errors_come_through_unchanged(loopback: Loopback) -> None:
     with use_workspace("ws_a"), pytest.raises(TypeError, match="fetch"):
-        _find(f"{PATCHED}:BaseAsyncApi").fetch()
+        find(f"{PATCHED}:BaseAsyncApi").fetch()
 
 
 def test_p11_names_of_headers_that_are_no_text_end_as_natively(loopback: Loopback) -> None:
@@ -353,8 +353,8 @@ def test_p11_names_of_headers_that_are_no_text_end_as_natively(loopback: Loopbac
 
     def ends() -> Iterator[tuple[object, int]]:
         # The one is on its way when requests refuses it, the other drops its headers.
-        generate = functools.partial(_find(GENERATION).call, "qwen-turbo", "hi")
-        for call in (generate, _find("dashscope.aigc.image_synthesis:ImageSynthesis").list):
+        generate = functools.partial(find(GENERATION).call, "qwen-turbo", "hi")
+        for call in (generate, find("dashscope.aigc.image_synthesis:ImageSynthesis").list):
             end = None
             try:
                 call(headers={5: "x"})
@@ -375,7 +375,7 @@ def test_p11_anothers_function_is_asked_of_every_url(monkeypatch: pytest.MonkeyP
     unpatch()
     monkeypatch.setattr(place.replace(":", "."), lambda url, workspace_id=None: f"{url}/theirs")
     patch()
-    assert _find(place)("https://dashscope.aliyuncs.com") == "https://dashscope.aliyuncs.com/theirs"
+    assert find(place)("https://dashscope.aliyuncs.com") == "https://dashscope.aliyuncs.com/theirs"
     unpatch()
 
 
@@ -389,7 +389,7 @@ def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Dri
 
     async def call() -> str | None:
         with use_workspace("ws_born"):
-            coroutine = _find(AIO_GENERATION).call("m", "hi")
+            coroutine = find(AIO_GENERATION).call("m", "hi")
         contextvars.copy_context().run(coroutine.send, None)  # up to its first await
         with use_workspace("ws_here"):
             # Natively SDK 1.24.10 ignores it on CPython 3.13.
@@ -403,9 +403,9 @@ def test_p8_a_coroutine_closed_elsewhere_leaves_the_scope_there_alone(drive: Dri
 
 def test_p11_doctest_finds_what_it_found() -> None:
     finder = doctest.DocTestFinder(exclude_empty=False)
-    with_shim = {test.name for test in finder.find(_find(f"{PATCHED}:BaseAsyncApi"))}
+    with_shim = {test.name for test in finder.find(find(f"{PATCHED}:BaseAsyncApi"))}
     unpatch()
-    assert {test.name for test in finder.find(_find(f"{PATCHED}:BaseAsyncApi"))} == with_shim
+    assert {test.name for test in finder.find(find(f"{PATCHED}:BaseAsyncApi"))} == with_shim
 
 
 @dataclasses.dataclass
@@ -550,7 +550,7 @@ def test_p11_the_import_system_finds_what_it_found() -> None:
 def test_p11_unbound_positional_constructor(loopback: Loopback) -> None:
     """Old-style ``Base.__init__(self, ...)``: what stands behind workspace is not taken for it."""
     need(f"{TTS_V2}:SpeechSynthesizer.__init__(url)")
-    cls = _find(f"{TTS_V2}:SpeechSynthesizer")
+    cls = find(f"{TTS_V2}:SpeechSynthesizer")
     names = list(inspect.signature(cls.__init__).parameters)[3:]
     defaults = [p.default for p in inspect.signature(cls.__init__).parameters.values()][3:]
     url = "wss://dashscope.aliyuncs.com/api-ws/v1/inference"
@@ -625,7 +625,7 @@ def test_p11_the_sdks_finalizers_set_nothing_in_the_context_that_they_interrupt(
     need("dashscope.multimodal.multimodal_dialog:MultiModalDialog.__del__")
     cleaned = ContextVar("cleaned", default=False)
 
-    class Dialog(_find("dashscope.multimodal.multimodal_dialog:MultiModalDialog")):  # type: ignore[misc]
+    class Dialog(find("dashscope.multimodal.multimodal_dialog:MultiModalDialog")):  # type: ignore[misc]
         def cleanup(self) -> None:
             self.cleaned = cleaned.set(True)
 
@@ -653,7 +653,7 @@ def test_p11_warnings_of_the_sdk_point_to_who_calls_it(loopback: Loopback) -> No
     shimmed = [_warned(surface, loopback) for surface in warning]
     unpatch()
     assert shimmed == [_warned(surface, loopback) for surface in warning]
-    if _has("dashscope:Client"):
+    if has("dashscope:Client"):
         assert sum(map(len, shimmed)) > 10
 
 

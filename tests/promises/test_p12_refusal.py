@@ -16,7 +16,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Request
-from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, _find
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, find
 
 MALFORMED = "bad workspace\r\nX-Evil: 1"
 VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
@@ -53,14 +53,14 @@ def test_p12_scopes_refuse_what_is_no_string(enter: Callable[[Any], object], val
 
 def test_p12_sync_call(malformed: str, loopback: Loopback) -> None:
     with pytest.raises(WorkspaceError) as error:
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     explains(error, malformed, MALFORMED)
     assert loopback.drain() == []
 
 
 def test_p12_websocket_call(malformed: str, loopback: Loopback) -> None:
     with pytest.raises(WorkspaceError) as error:
-        _find(GENERATION).call("m", "hi", api_protocol="websocket")
+        find(GENERATION).call("m", "hi", api_protocol="websocket")
     explains(error, malformed, MALFORMED)
     assert loopback.drain() == []
 
@@ -68,7 +68,7 @@ def test_p12_websocket_call(malformed: str, loopback: Loopback) -> None:
 def test_p12_async_call(malformed: str, loopback: Loopback, drive: Drive) -> None:
     need(AIO_GENERATION)
     with pytest.raises(WorkspaceError) as error:
-        drive.run(_find(AIO_GENERATION).call("m", "hi"))
+        drive.run(find(AIO_GENERATION).call("m", "hi"))
     explains(error, malformed, MALFORMED)
     assert loopback.drain() == []
 
@@ -104,7 +104,7 @@ def test_p12_objects(
 
 def test_p12_pool(malformed: str, loopback: Loopback) -> None:
     need(f"{TTS_V2}:SpeechSynthesizerObjectPool")
-    cls = _find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
+    cls = find(f"{TTS_V2}:SpeechSynthesizerObjectPool")
     try:
         with pytest.raises(WorkspaceError) as error:
             cls(max_size=1)
@@ -118,17 +118,17 @@ def test_p12_pool(malformed: str, loopback: Loopback) -> None:
 def test_p12_management_call(malformed: str, loopback: Loopback) -> None:
     need("dashscope.files:Files")
     with pytest.raises(WorkspaceError) as error:
-        _find("dashscope.files:Files").list()
+        find("dashscope.files:Files").list()
     explains(error, malformed, MALFORMED)
     assert loopback.drain() == []
 
 
 def test_p12_only_where_it_would_be_used(malformed: str, loopback: Loopback) -> None:
     with use_workspace(NAMED):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     with use_workspace(None):
-        _find(GENERATION).call("m", "hi")
-    _find(GENERATION).call("m", "hi", headers={"X-DashScope-WorkSpace": NAMED})
+        find(GENERATION).call("m", "hi")
+    find(GENERATION).call("m", "hi", headers={"X-DashScope-WorkSpace": NAMED})
     assert seen(loopback) == [NAMED, "-", NAMED]
 
 
@@ -157,7 +157,7 @@ def test_p12_a_workspace_too_long_for_a_host(loopback: Loopback) -> None:
     need("dashscope.common.env:resolve_base_url")
     for host in ("{workspace_id}.cn-beijing.maas.aliyuncs.com", POINTED_HOST):
         with pointed(host), use_workspace("a" * 64), pytest.raises(WorkspaceError, match="63"):
-            _find(GENERATION).call("m", "hi")
+            find(GENERATION).call("m", "hi")
     assert loopback.drain() == []
 
 
@@ -174,7 +174,7 @@ def test_p12_keys_stay_out_of_logs(
     with Loopback(policy=policy) as service, use_workspace("ws_keeps_keys"):
         here = service.address("127.0.0.1", "/api/v1")
         monkeypatch.setattr("dashscope.base_http_api_url", here)
-        _find(GENERATION).call("m", "hi", api_key="sk-secret")
+        find(GENERATION).call("m", "hi", api_key="sk-secret")
     ours = [line.getMessage() for line in caplog.records if "ws_patch" in line.name]
     assert ours and not [line for line in ours if "secret" in line]
 

@@ -18,7 +18,7 @@ from sdk_calls import GENERATION, seen
 
 from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import _find
+from dashscope_ws_patch.selftest.surfaces import find
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_p14_run_in_executor(loopback: Loopback) -> None:
     async def main() -> list[str | None]:
         loop = asyncio.get_running_loop()
         with use_workspace("ws_a"):
-            await loop.run_in_executor(None, lambda: _find(GENERATION).call("m", "hi"))
+            await loop.run_in_executor(None, lambda: find(GENERATION).call("m", "hi"))
             inside = await loop.run_in_executor(None, get_workspace)
         return [inside, await loop.run_in_executor(None, get_workspace)]
 

@@ -38,7 +38,7 @@ from dashscope_ws_patch.cli.install import SITEDIR
 from dashscope_ws_patch.cli.status import Status
 from dashscope_ws_patch.selftest import libraries
 from dashscope_ws_patch.selftest.loopback import Loopback, redirect
-from dashscope_ws_patch.selftest.surfaces import _find
+from dashscope_ws_patch.selftest.surfaces import find
 
 # What is the service
 
@@ -441,7 +441,7 @@ def test_p15_the_sdk_connects_in_its_threads_as_its_caller_says(
             make, send = how
             send(make())
         else:
-            _find(GENERATION).call("qwen-turbo", "hi", api_protocol="websocket")
+            find(GENERATION).call("qwen-turbo", "hi", api_protocol="websocket")
     found = [request.workspaces for request in with_clients.drain() if not request.foreign]
     assert found and not any(found)
 

@@ -605,13 +605,13 @@ def test_p12_a_key_in_the_place_of_a_workspace_is_not_shown() -> None:
         said = command(*arguments, PYTHONPATH=SITEDIR, **variables)
         assert key not in said.out + said.err and "an API key?" in said.out
         assert said.status == (0 if variables["DASHSCOPE_WORKSPACE"] == key else 1)
-    assert _prospect._named(key, "DASHSCOPE_WORKSPACE", None).state == "warning"
+    assert _prospect.workspace_finding(key, "DASHSCOPE_WORKSPACE", None).state == "warning"
 
 
 def test_p17_a_program_that_requires_scopes_is_told_so() -> None:
     """It is no fault that nothing is sent outside a scope where the user has asked for that."""
     error = f"WorkspaceError: ..., which {_workspace.REQUIRE_SCOPE} forbids"
-    found = _prospect._named(None, None, error)
+    found = _prospect.workspace_finding(None, None, error)
     assert found.state == "warning" and _workspace.REQUIRE_SCOPE in found.found.en
 
 

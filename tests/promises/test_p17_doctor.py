@@ -17,6 +17,7 @@ from unicodedata import east_asian_width
 import pytest
 from environments import ROOT
 
+from dashscope_ws_patch.selftest import audit as _audit
 from dashscope_ws_patch.selftest import doctor as _doctor
 from dashscope_ws_patch.selftest.audit import Egress, audit
 from dashscope_ws_patch.selftest.doctor import Row, judged
@@ -107,14 +108,14 @@ def told(
 ) -> None:
     """What the processes that drive the SDK say is not of interest here: they say these."""
     said = tmp_path / "said"
-    said.write_text("\n".join(_doctor._MARK + json.dumps(line) for line in lines))
+    said.write_text("\n".join(_doctor.MARK + json.dumps(line) for line in lines))
 
     def child(task: str, patched: bool = True) -> subprocess.Popen[str]:
         says = f"print(open({str(said)!r}).read())" if task == "drive" else ""
         return subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE, text=True)
 
-    monkeypatch.setattr(_doctor, "_child", child)
-    monkeypatch.setattr(_doctor._audit, "audit", lambda: audited)
+    monkeypatch.setattr(_doctor, "start_child", child)
+    monkeypatch.setattr(_audit, "audit", lambda: audited)
 
 
 def columns(line: str) -> int:

@@ -28,7 +28,7 @@ from dashscope_ws_patch.selftest import surfaces as _surfaces
 from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.accounts import Accounts
 from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Policy, Request, redirect
-from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface, has
 
 KINDS = ("Workspace.AccessDenied", "Model.AccessDenied", "AccessDenied.Unpurchased")
 HOST = "dashscope.aliyuncs.com"
@@ -39,18 +39,6 @@ SURFACES = {
     for surface in [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
     if surface.group != "command line"
 }
-
-
-def has(needs: str) -> bool:
-    """Whether the installed SDK has ``package.module:attribute``."""
-    module, _, path = needs.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for name in path.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError):
-        return False
-    return True
 
 
 def needs(what: str) -> pytest.MarkDecorator:
@@ -615,7 +603,7 @@ def test_an_error_in_a_2x_stream(events: str, raising: bool, hints: Hints) -> No
         lambda: list(client(**given).chat.completions.create(**chat)),
         lambda: list(client(**given).apps.completions.create(app_id="a", prompt="b", stream=True)),
     ]
-    if _surfaces._has("dashscope.v2.resources.audio.http_tts:HttpTts"):
+    if has("dashscope.v2.resources.audio.http_tts:HttpTts"):
         voice = {"model": "qwen-turbo", "voice": "Cherry"}
         calls.append(lambda: list(client(**given).audio.tts.http.stream("hello", **voice)))
     for call in calls:

@@ -12,7 +12,7 @@ from sdk_calls import AIO_GENERATION, GENERATION, need, seen
 
 from dashscope_ws_patch import WorkspaceError, get_workspace, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
-from dashscope_ws_patch.selftest.surfaces import Drive, Surface, _find, _has
+from dashscope_ws_patch.selftest.surfaces import Drive, Surface, find, has
 
 REQUIRE = {"DASHSCOPE_WS_PATCH_REQUIRE_SCOPE": "1"}
 
@@ -26,8 +26,8 @@ def test_p19_nothing_is_sent_without_a_scope(
 ) -> None:
     # A method of this class moves it to another path for a request, and back unless that raises.
     for name in ("dashscope:FineTunes", "dashscope.finetune.finetunes:FineTunes"):
-        if _has(name):
-            monkeypatch.setattr(_find(name), "SUB_PATH", _find(name).SUB_PATH)
+        if has(name):
+            monkeypatch.setattr(find(name), "SUB_PATH", find(name).SUB_PATH)
     sent = record(loopback, surface, Setting(environment={**REQUIRE, **variables}))
     assert [one.request.path for one in sent if not one.request.foreign] == []
 
@@ -66,22 +66,22 @@ def test_p19_the_error_shows_the_line_that_made_the_call(loopback: Loopback, dri
     import inspect
 
     def call() -> None:
-        _find(GENERATION).call("m", "a prompt of mine")
+        find(GENERATION).call("m", "a prompt of mine")
 
     message = _refused(call)
     assert REQUIRE.keys() <= {word.strip("`,;") for word in message.split()}
     line = inspect.getsourcelines(call)[1] + 1
-    assert f'"{__file__}", line {line}: _find(GENERATION).call("m", "a prompt of mine")' in message
+    assert f'"{__file__}", line {line}: find(GENERATION).call("m", "a prompt of mine")' in message
 
     async def acall() -> None:
-        await _find(AIO_GENERATION).call("m", "mine too")
+        await find(AIO_GENERATION).call("m", "mine too")
 
     need(AIO_GENERATION)
     message = _refused(lambda: drive.run(acall()))
-    assert message.endswith('await _find(AIO_GENERATION).call("m", "mine too")')
+    assert message.endswith('await find(AIO_GENERATION).call("m", "mine too")')
 
     def call_with_a_key() -> None:
-        _find(GENERATION).call("m", "hi", api_key="sk-0123456789abcdef")
+        find(GENERATION).call("m", "hi", api_key="sk-0123456789abcdef")
 
     assert 'api_key="sk-... (an API key?)")' in _refused(call_with_a_key)
     assert seen(loopback) == []
@@ -103,12 +103,12 @@ def test_p19_only_requests_are_refused() -> None:
 @pytest.mark.parametrize("value", ["", "0", "off", "False", "no"])
 def test_p19_not_asked(value: str, loopback: Loopback) -> None:
     with environment(DASHSCOPE_WORKSPACE="ws_env", DASHSCOPE_WS_PATCH_REQUIRE_SCOPE=value):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     assert seen(loopback) == ["ws_env"]
 
 
 @pytest.mark.parametrize("value", ["1", "on", "true", "yes"])
 def test_p19_asked_in_any_way(value: str, loopback: Loopback) -> None:
     with environment(DASHSCOPE_WS_PATCH_REQUIRE_SCOPE=value), pytest.raises(WorkspaceError):
-        _find(GENERATION).call("m", "hi")
+        find(GENERATION).call("m", "hi")
     assert seen(loopback) == []
