@@ -20,6 +20,7 @@ from typing import Any, Callable
 import pytest
 from environments import HELPERS
 from hosts import serving
+from hypothesis import settings
 from record import OF_COMMANDS, SETTINGS, Sent, environment, record
 from ways import ways
 
@@ -41,6 +42,10 @@ logging.getLogger("asyncio").addHandler(logging.NullHandler())
 
 # Where a shell has started pytest in the background, programs would not be ended by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 SURFACES = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
 WAYS = ways()

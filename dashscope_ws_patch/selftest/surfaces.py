@@ -85,7 +85,7 @@ class Drive:
 
         return asyncio.run(run())
 
-    def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait for what another thread brings about; TimeoutError after ``seconds``."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -396,7 +396,7 @@ def _end(session: Any) -> None:
     WebSocketApp.close() takes the service's answer from that thread, which then sleeps on.
     """
     session.ws.sock.send_close()
-    session.thread.join(5)
+    session.thread.join(60)
 
 
 @_surface(f"{_TTS_V2}:SpeechSynthesizerObjectPool")
@@ -468,7 +468,7 @@ def _dialog(drive: Drive, cls: Any) -> None:
     session.stop_speech()
     session.request_to_respond("prompt", "hi")
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
     session.cleanup()
 
 
@@ -480,7 +480,7 @@ def _tingwu_realtime(drive: Drive, cls: Any) -> None:
     session.start()
     session.send_audio_data(bytes(320))
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
     session.cleanup()
 
 

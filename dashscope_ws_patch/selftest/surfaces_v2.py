@@ -570,7 +570,7 @@ def _drive_process(programme: str, drive: Drive) -> None:
             capture_output=True,
             check=False,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
     if finished.returncode:
         raise RuntimeError(f"{programme}: {finished.stderr[-4000:]}")

@@ -29,7 +29,7 @@ def send_all() -> None:
     """One request of each library to the service, then one elsewhere."""
     with use_workspace("ws_a"):
         for url in (URL, FOREIGN):
-            requests.get(url, timeout=30)
+            requests.get(url, timeout=300)
             httpx.get(url, verify=trust())
             asyncio.run(with_aiohttp(url))
 
@@ -88,8 +88,8 @@ def test_p15_what_responses_is_asked(switched_off: Loopback, first: str) -> None
         dashscope_ws_patch.patch(clients=True)
         mocked.get(URL, json={})
         mocked.get(FOREIGN, json={})
-        requests.get(URL, timeout=30)
-        requests.get(FOREIGN, timeout=30)
+        requests.get(URL, timeout=300)
+        requests.get(FOREIGN, timeout=300)
         asked = [call.request.headers.get("X-DashScope-WorkSpace") for call in mocked.calls]
     assert asked == ["ws_a", None]
     send_all()
@@ -112,7 +112,7 @@ def test_p15_beside_vcr(switched_off: Loopback, tmp_path: Any) -> None:
     dashscope_ws_patch.patch(clients=True)
     for _ in range(2):  # recorded, then played
         with vcr.use_cassette(str(tmp_path / "cassette.yaml")), use_workspace("ws_a"):
-            assert requests.get(URL, timeout=30).json()
+            assert requests.get(URL, timeout=300).json()
     assert seen(switched_off) == [["ws_a"]]
     send_all()
     assert seen(switched_off) == RIGHT

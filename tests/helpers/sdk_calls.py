@@ -99,7 +99,7 @@ def start_and_stop(session: Any, **named: Any) -> None:
 def _connect(session: Any) -> None:
     session.connect()
     session.ws.sock.send_close()
-    session.thread.join(5)
+    session.thread.join(60)
 
 
 def _dialog(session: Any) -> None:
@@ -231,7 +231,7 @@ def in_new_process(*statements: str, **variables: str) -> list[list[str]]:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return [ast.literal_eval(line[2:]) for line in done.stdout.splitlines() if line[:2] == "> "]

@@ -156,7 +156,7 @@ def _omni(**naming: Any) -> Callable[[Drive], None]:
         session = find(f"{OMNI}:OmniRealtimeConversation")("qwen-omni", callback, **naming)
         session.connect()
         session.ws.sock.send_close()
-        session.thread.join(5)
+        session.thread.join(60)
 
     return drive_
 

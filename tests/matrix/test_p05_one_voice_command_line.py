@@ -63,7 +63,7 @@ def run(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
-        timeout=120,
+        timeout=1200,
     )
     return [request for request in loopback.drain() if not request.foreign]
 

@@ -92,7 +92,7 @@ def _tingwu(tag: str, named: dict[str, Any]) -> None:
     session = module.TingWuRealtime(tag, callback, app_id="app-1", **named)
     session.start()
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
 
 
 def _dialog(tag: str, named: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def _dialog(tag: str, named: dict[str, Any]) -> None:
     session = module.MultiModalDialog(tag, dialog_parameters(), callback, **named)
     session.start("")
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
 
 
 CALLS: dict[str, Callable[[str, dict[str, Any]], None]] = {
@@ -166,7 +166,7 @@ def told(_loopback: Loopback) -> Iterator[Told]:
     ]
     found: Told = {}
     for process in processes:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=1200)
         found.update(json.loads(output.splitlines()[-1]))
     for request in _loopback.drain():
         text = request.body.decode("latin-1") + "".join(map(str, request.messages))

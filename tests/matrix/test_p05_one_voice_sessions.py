@@ -319,7 +319,7 @@ def test_derived_client_in_an_environment_its_origin_did_not_have(
 
 
 def test_derived_client_made_in_a_scope_is_not_bound_to_it(client: Any, loopback: Loopback) -> None:
-    for options in ({"max_retries": 1}, {"timeout": 9.0}):
+    for options in ({"max_retries": 1}, {"timeout": 90.0}):
         with use_workspace(A):
             derived = client.with_options(**options)
         with use_workspace(B):
@@ -333,7 +333,7 @@ def test_derived_client_is_as_explicit_as_its_origin(loopback: Loopback) -> None
     with dashscope.Client(api_key=KEY, workspace=CLIENT) as client, use_workspace(A):
         for derived in (
             client.with_options(max_retries=1),
-            client.with_options(timeout=9.0).with_options(max_retries=1),
+            client.with_options(timeout=90.0).with_options(max_retries=1),
         ):
             chat(derived)
             assert said(loopback) == [(CLIENT, host(CLIENT))]
@@ -352,7 +352,7 @@ def test_derived_client_keeps_the_scope_that_its_origin_was_made_in(loopback: Lo
     with use_workspace(A):
         client = dashscope.Client(api_key=KEY)
     chat(client.with_options(max_retries=1))
-    chat(client.with_options(timeout=9.0))
+    chat(client.with_options(timeout=90.0))
     assert said(loopback) == [(A, host(A))] * 2
 
 
@@ -503,7 +503,7 @@ def test_p1_client_at_a_workspace_host_however_written(url: str, loopback: Loopb
     with use_workspace(A), dashscope.Client(api_key=KEY, base_url=url) as client:
         chat(client)
         chat(client.with_options(max_retries=1))
-        chat(client.with_options(timeout=9.0))
+        chat(client.with_options(timeout=90.0))
     voices = [(workspace, name.lower()) for workspace, name in said(loopback)]
     assert voices == [(None, host(CLIENT))] * 3
 

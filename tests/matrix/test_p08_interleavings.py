@@ -470,7 +470,6 @@ def test_p08_no_turn_of_events_crosses_tenants(loopback: Loopback) -> None:
     chosen = settings(
         max_examples=PROGRAMS,
         stateful_step_count=40,
-        deadline=None,
         database=None,
         print_blob=False,
         suppress_health_check=list(HealthCheck),

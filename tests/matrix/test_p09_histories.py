@@ -167,7 +167,6 @@ def test_p9_p10_histories(loopback: Loopback) -> None:
             settings=settings(
                 max_examples=int(os.environ.get("HISTORIES", "4")),
                 stateful_step_count=20,
-                deadline=None,
                 derandomize="HISTORIES" not in os.environ,
                 suppress_health_check=list(HealthCheck),
             ),

@@ -35,7 +35,8 @@ from dashscope_ws_patch.selftest.surfaces import find
 
 RULE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 ANY_EXAMPLE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
 )
 
 workspaces = st.from_regex(RULE)

@@ -86,7 +86,7 @@ def test_p7_a_pool_reconnects_as_it_was_made(drive: Drive, loopback: Loopback) -
         for connected in (synthesizer, pool._pool[0].synthesizer):
             connected.ws.sock.send_close()
             if hasattr(connected, "thread"):
-                connected.thread.join(5)
+                connected.thread.join(60)
     finally:
         pool.shutdown()
         del cls._instance
@@ -120,7 +120,7 @@ def test_p8_a_pool_lends_what_was_opened_for_the_borrower(drive: Drive, loopback
         for each in {*used, one, other}:
             each.ws.sock.send_close()
             if hasattr(each, "thread"):
-                each.thread.join(5)
+                each.thread.join(60)
         pool.shutdown()
         del cls._instance
     assert seen(loopback) == ["ws_a", "ws_a", "ws_b"]
@@ -137,7 +137,7 @@ def test_p1_a_pool_that_was_told_its_workspace_lends_to_all(loopback: Loopback) 
     finally:
         one.ws.sock.send_close()
         if hasattr(one, "thread"):
-            one.thread.join(5)
+            one.thread.join(60)
         pool.shutdown()
         del cls._instance
     assert seen(loopback) == [NAMED]

@@ -113,7 +113,7 @@ def test_p15_streams_stay_unread(service: Loopback, caplog: pytest.LogCaptureFix
         assert not reply.is_stream_consumed and not hinted(caplog)
         assert list(reply.iter_bytes())
         assert not hinted(caplog)
-    with requests.get(HOST + PATH, stream=True, timeout=30) as streamed:
+    with requests.get(HOST + PATH, stream=True, timeout=300) as streamed:
         assert streamed._content is False  # type: ignore[attr-defined]
     with urllib3.PoolManager(ssl_context=trust()) as manager:
         raw = manager.request("GET", HOST + PATH, preload_content=False)
@@ -126,7 +126,7 @@ def test_p15_says_where_the_workspace_is_from(
 ) -> None:
     body = {"model": "qwen-y"}
     with environment(DASHSCOPE_WORKSPACE="ws_env"):
-        requests.post(HOST + PATH, json=body, timeout=30)
+        requests.post(HOST + PATH, json=body, timeout=300)
         text = hinted(caplog)
         assert "'ws_env', from DASHSCOPE_WORKSPACE" in text and "the model 'qwen-y'" in text
         httpx.post(
@@ -135,7 +135,7 @@ def test_p15_says_where_the_workspace_is_from(
         assert "'ws_mine', from the calling code" in hinted(caplog)
         httpx.post(f"https://ws_host.cn-beijing.maas.aliyuncs.com{PATH}", verify=trust())
         assert "'ws_host', from the host" in hinted(caplog)
-    requests.post(HOST + PATH, json=body, timeout=30)
+    requests.post(HOST + PATH, json=body, timeout=300)
     assert "It named no workspace." in hinted(caplog)
 
 
@@ -144,7 +144,7 @@ def test_p11_no_hint_breaks_a_program(
 ) -> None:
     monkeypatch.setattr(say, "_hint", lambda *_: 1 / 0)
     with use_workspace("ws_a"):
-        assert requests.get(HOST + PATH, timeout=30).status_code == 403
+        assert requests.get(HOST + PATH, timeout=300).status_code == 403
         assert httpx.get(HOST + PATH, verify=trust()).json()["error"]
     assert not hinted(caplog)
 

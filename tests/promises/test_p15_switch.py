@@ -127,7 +127,7 @@ def test_p15_more_hosts(with_clients: Loopback) -> None:
         assert not _hosts.is_unnamed("x.gateway.corp.example")
         assert _hosts.is_unnamed("dashscope.aliyuncs.com")
         with use_workspace("ws_a"):
-            requests.get("https://gateway.corp.example/v1/models", timeout=30)
+            requests.get("https://gateway.corp.example/v1/models", timeout=300)
     assert not _hosts.is_unnamed("gateway.corp.example")
     assert seen(with_clients) == [["ws_a"]]
 
@@ -139,10 +139,10 @@ def test_p15_more_hosts(with_clients: Loopback) -> None:
 def test_p12_a_malformed_host_is_refused(with_clients: Loopback, entry: str) -> None:
     with environment(DASHSCOPE_WS_PATCH_HOSTS=f"other.example,{entry}"), use_workspace("ws_a"):
         with pytest.raises(WorkspaceError, match="DASHSCOPE_WS_PATCH_HOSTS") as refused:
-            requests.get(URL, timeout=30)
+            requests.get(URL, timeout=300)
         assert repr(entry) in str(refused.value)
         assert seen(with_clients) == []
-        requests.get(FOREIGN, timeout=30)  # none of its business
+        requests.get(FOREIGN, timeout=300)  # none of its business
     assert seen(with_clients) == [[]]
 
 
@@ -224,13 +224,13 @@ def test_p4_another_patcher_that_keeps_ours_keeps_nothing_on(with_clients: Loopb
         return ours(self, request, **kwargs)
 
     with mock.patch.object(requests.Session, "send", theirs), use_workspace("ws_a"):
-        requests.get(URL, timeout=30)
+        requests.get(URL, timeout=300)
         dashscope_ws_patch.unpatch()
-        requests.get(URL, timeout=30)
+        requests.get(URL, timeout=300)
     try:
         assert requests.Session.send is ours  # put back by them
         with use_workspace("ws_a"):
-            requests.get(URL, timeout=30)
+            requests.get(URL, timeout=300)
     finally:
         requests.Session.send = ours.__wrapped__  # type: ignore[attr-defined, method-assign]
     assert seen(with_clients) == [["ws_a"], [], []]
@@ -454,7 +454,7 @@ def test_p8_tenants_share_a_client(with_clients: Loopback) -> None:
             assert answer.status_code == 200
 
     async def main() -> None:
-        async with httpx.AsyncClient(verify=trust(), timeout=60) as client:
+        async with httpx.AsyncClient(verify=trust(), timeout=600) as client:
             await asyncio.gather(*(ask(client, f"ws_{n % 2}", n) for n in range(100)))
 
     asyncio.run(main())

@@ -463,7 +463,7 @@ ANY = st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")
     lang=st.sampled_from(LANGUAGES),
     as_json=st.booleans(),
 )
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_p17_the_key_is_never_shown_but_for_its_last_four_characters(
     key: str, lang: str, as_json: bool, check: Check
 ) -> None:

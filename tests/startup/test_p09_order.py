@@ -146,7 +146,7 @@ ORDERS = {
                 failed.append(error)
         threads = [threading.Thread(target=load, args=(name,)) for name in names]
         [thread.start() for thread in threads]
-        [thread.join(60) for thread in threads]
+        [thread.join(600) for thread in threads]
         assert not failed, failed
     """,
     "lazily": """
@@ -187,7 +187,7 @@ def run(code: str, warnings: str = "ignore", **variables: str) -> subprocess.Com
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,
     )
 
 

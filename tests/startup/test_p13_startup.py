@@ -44,7 +44,7 @@ def start(
         cwd=os.sep,  # -c would find the package in the working directory too
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,
     )
 
 
