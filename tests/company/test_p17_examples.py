@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ RECIPES = {
     "celery_tenants": ("celery", 1),
     "fastapi_tenants": ("fastapi", 0),
 }
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe runs in a folder of its own: modelscope_agent writes logs where it is imported."""
+    monkeypatch.chdir(tmp_path)
 
 
 def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:

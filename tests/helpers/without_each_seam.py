@@ -165,7 +165,7 @@ def main() -> int:
     places = [p for p in dict.fromkeys(applied()) if any(word in p for word in words)]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
-        kept = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "logs")
+        kept = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
         shutil.copytree(ROOT, copy, ignore=kept)
         with open(copy / "dashscope_ws_patch" / "_seams.py", "a") as table:
             table.write(WITHOUT)
