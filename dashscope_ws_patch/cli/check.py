@@ -337,7 +337,7 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
         dashscope.base_http_api_url = base
     url: str = dashscope.base_http_api_url
     clients = bool(_activation.covered())
-    bound = _decision.workspace_in_host(url) or "{workspace_id}" in url
+    bound = _hosts.workspace_in_host(url) or "{workspace_id}" in url
     report.say(
         Text(
             f"\nAsking {urlsplit(url).hostname} for one token of {options.model}, at most twice"
@@ -404,8 +404,8 @@ def _base(options: argparse.Namespace) -> str | None:
                 raise CommandError(
                     f"--region {options.region} has workspace hosts alone: say -w too"
                 )
-            _decision.require_host_label(workspace)
-            host = f"{workspace}.{options.region}{_decision.DOMAIN}"
+            _hosts.require_host_label(workspace)
+            host = f"{workspace}.{options.region}{_hosts.DOMAIN}"
         return f"https://{host}/api/v1"
     return None
 
@@ -480,7 +480,7 @@ def _ask(options: argparse.Namespace, call: Callable[[], Any]) -> Answer:
     url = str(request.url if request is not None else "")
     host = urlsplit(url).hostname or "?"
     header = _decision.workspace_in_headers(request.headers) if request is not None else None
-    named = header or _decision.workspace_in_host(url)
+    named = header or _hosts.workspace_in_host(url)
     sent = Answer(host, header, named, None, "", "", "", REFUSED if request is None else UNASKED)
     if response is None:
         return sent._replace(trouble=_trouble(raised, host))
@@ -678,7 +678,7 @@ def _judged_beside(
             f"the request went without {named}, since {answer.host} is not known for the service.",
             f"请求没有带 {named}，因为 {answer.host} 不在已知的服务地址中。",
         )
-        advice = Text(*[f"export {_hosts.VARIABLE}={answer.host}"] * 2)
+        advice = Text(*[f"export {_hosts.HOSTS}={answer.host}"] * 2)
         status = REFUSED
     else:
         text, advice, status = _judged([answer], options.model, here)

@@ -183,7 +183,7 @@ def _look_for_workspace(found: Status) -> None:
         found.workspace = found.source = None
         found.notes.append(f"{_workspace.REQUIRE_SCOPE} has calls outside a scope refused")
     for variable in BASE_URLS:
-        workspace = _decision.workspace_in_host(os.environ.get(variable))
+        workspace = _hosts.workspace_in_host(os.environ.get(variable))
         if not workspace:
             continue
         shown = _workspace.masked(workspace)

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from .. import _views as views
 from .._activation import SDK
+from .._edge import SENDERS
 from .._seams import SEAMS
 
 SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
@@ -136,10 +136,6 @@ def summary(found: list[Egress]) -> str:
 # The verdict
 
 
-# What the stand-in for a library puts the workspace into.
-_ROUTED = views.SENDING.keys() | views.SESSIONS.keys()
-
-
 def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
     """State and reason; ``seen_as`` is the name, global in its module, of the library used."""
     module, _, function = place.partition(":")
@@ -148,12 +144,14 @@ def _verdict(place: str, way: str, seen_as: str) -> tuple[str, str]:
             return SEAM, "by its users"
     for seam in SEAMS:
         for covered in seam.covers.split() if seam.module == module else ():
-            stood_in = covered == seen_as and way.rpartition(".")[2] in _ROUTED
-            if stood_in or _within(function, covered):
+            if _within(function, covered):
                 return SEAM, f"{seam.module}.{seam.attributes}"
     for places, ways, reason in ELSEWHERE:
         if fnmatchcase(place, places) and fnmatchcase(way, ways):
             return FOREIGN, reason
+    library, _, name = way.partition(".")
+    if seen_as and name.rpartition(".")[2] in SENDERS.get(library, ()):
+        return SEAM, "by the rule for what modules send by"
     return UNKNOWN, ""
 
 

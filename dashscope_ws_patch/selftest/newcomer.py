@@ -87,7 +87,7 @@ def _as_the_shim_decides(dashscope: ModuleType) -> dict[str, Any]:
         for name, url in bases.items():
             if url and _decision.workspace_in_host(url):
                 label = _decision.workspace_in_host(url)
-                natively = _decision.route(url)[1] is None
+                natively = _decision.settle(url)[3] in (None, "host")
                 decided["bases"].append({"name": name, "names": label, "wins": natively})
         label = _decision.workspace_in_host(os.environ.get(OF_CLIENTS))
         if label and "dashscope.v2" in sys.modules:

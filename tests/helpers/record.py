@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional
 from unittest import mock
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch._decision import workspace_in_host
+from dashscope_ws_patch._hosts import workspace_in_host
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface
 from dashscope_ws_patch.selftest.surfaces_v2 import environment_variables

@@ -570,13 +570,13 @@ FINALIZED = """
 import gc
 from contextvars import Context, ContextVar
 from dashscope_ws_patch import get_workspace, reset_workspace, set_workspace, use_workspace
-from dashscope_ws_patch._decision import NO_CALL, Call, current
+from dashscope_ws_patch._decision import told
 
 class Finalized:
     def __init__(self):
         self.cycle = self
     def __del__(self):
-        get_workspace(), current.get()
+        get_workspace(), told.get()
 
 def by_token():
     token = set_workspace("ws_a")
@@ -588,9 +588,9 @@ def by_block():
         yield
 
 def by_call():
-    current.set(Call("ws_a"))
+    told.set("ws_a")
     yield
-    current.set(NO_CALL)
+    told.set(None)
 
 def leave(way):
     for index in range(5):  # an empty context is left without asking for memory
