@@ -132,7 +132,7 @@ def _by_value(sdk: Path) -> None:
         text = source
         for library in ("requests", "aiohttp", "httpx", "websocket"):
             statement = re.compile(rf"^import {library}\b(?! as)", re.MULTILINE)
-            use = re.compile(rf"(?<![\w.])\b{library}\.(\w+)")
+            use = re.compile(rf"(?<![\w.])(?<!from ){library}\.(\w+)")
             used = sorted(set(use.findall(text)))
             if not statement.search(text) or not used:
                 continue
@@ -150,7 +150,7 @@ def _other_names(sdk: Path) -> None:
         for library in ("requests", "aiohttp", "httpx", "websocket"):
             statement = re.compile(rf"^(\s*)import {library}\b(?! as)", re.MULTILINE)
             if statement.search(text):
-                text = re.sub(rf"(?<![\w.])\b{library}\.(?=\w)", f"http_of_{library}.", text)
+                text = re.sub(rf"(?<![\w.])(?<!from ){library}\.(?=\w)", f"http_of_{library}.", text)
                 text = statement.sub(rf"\1import {library} as http_of_{library}", text)
         if text != source:
             path.write_text(text, "utf-8")
