@@ -43,6 +43,10 @@ class SeamError(RuntimeError):
     """A seam of this SDK release cannot be applied (raised with DASHSCOPE_WS_PATCH_STRICT=1)."""
 
 
+#: The original of what a class itself does not have.
+_INHERITED = object()
+
+
 class _Patch(NamedTuple):
     owner: Any
     name: str
@@ -149,8 +153,12 @@ def unpatch() -> None:
         _workspace.on_scope = None
         _pools.unfollow()
         for made in reversed(_patches):
+            kept = isinstance(made.owner, (ModuleType, type))
+            now = vars(made.owner).get(made.name) if kept else getattr(made.owner, made.name)
             # What somebody else has wrapped since stays: it is no longer ours to put back.
-            if vars(made.owner).get(made.name) is made.replacement:
+            if now is made.replacement and made.original is _INHERITED:
+                delattr(made.owner, made.name)
+            elif now is made.replacement:
                 setattr(made.owner, made.name, made.original)
             if isinstance(made.owner, ModuleType):
                 _exchange(made.owner, made.replacement, made.original, list(sys.modules))
@@ -263,8 +271,8 @@ def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:
     if name in FOR_REQUESTS or (covering and FAILED not in covering and name not in ALL_TO_SERVICE):
         return
     service = None if name in ALL_TO_SERVICE else _edge.leads_to_service
-    for key, instead in _edge.replaced(module, service).items():
-        _put(module, key, vars(module)[key], instead)
+    for owner, key, instead in list(_edge.replaced(module, service)):
+        _put(owner, key, _own(owner, key), instead)
 
 
 def _look_for_modules() -> None:
@@ -299,9 +307,8 @@ def _look_for_modules() -> None:
             _complain(f"{name} (LookupError: {error})", error)
     if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
-            module = sys.modules[other]
-            for key, instead in _edge.replaced(module, _edge.leads_to_service).items():
-                _put(module, key, vars(module)[key], instead)
+            for owner, key, instead in list(_edge.replaced(sys.modules[other], _edge.leads_to_service)):
+                _put(owner, key, _own(owner, key), instead)
 
 
 def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:
@@ -358,7 +365,9 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
 
 def _own(owner: Any, name: str) -> Any:
     """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
-    return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
+    if isinstance(owner, type):
+        return vars(owner).get(name, _INHERITED)
+    return getattr(owner, name)
 
 
 def _sdks(kind: Any, module: ModuleType, path: str) -> Any:
