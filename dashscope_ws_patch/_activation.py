@@ -271,8 +271,12 @@ def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:
     if name in FOR_REQUESTS or (covering and FAILED not in covering and name not in ALL_TO_SERVICE):
         return
     service = None if name in ALL_TO_SERVICE else _edge.leads_to_service
-    for owner, key, instead in list(_edge.replaced(module, service)):
-        _put(owner, key, _own(owner, key), instead)
+    _put_all(_edge.replaced(module, service))
+
+
+def _put_all(replaced: Iterator[tuple[Any, str, Any]]) -> None:
+    for owner, name, instead in list(replaced):
+        _put(owner, name, _own(owner, name), instead)
 
 
 def _look_for_modules() -> None:
@@ -307,8 +311,7 @@ def _look_for_modules() -> None:
             _complain(f"{name} (LookupError: {error})", error)
     if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
-            for owner, key, instead in list(_edge.replaced(sys.modules[other], _edge.leads_to_service)):
-                _put(owner, key, _own(owner, key), instead)
+            _put_all(_edge.replaced(sys.modules[other], _edge.leads_to_service))
 
 
 def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:

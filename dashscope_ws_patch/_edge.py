@@ -148,11 +148,11 @@ def _instead(value: Any, service: Service) -> Any:
 
 
 def _inside(owner: Any, module: str, service: Service, seen: set[int]) -> Replaced:
-    for owner, name, value in _parts(owner):
+    for holder, name, value in _parts(owner):
         instead = None if isinstance(owner, ModuleType) else _instead(value, service)
         value = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
         if instead is not None:
-            yield owner, name, instead
+            yield holder, name, instead
         elif (
             isinstance(value, (type, FunctionType))
             and getattr(value, "__module__", "") == module
@@ -161,7 +161,8 @@ def _inside(owner: Any, module: str, service: Service, seen: set[int]) -> Replac
             seen.add(id(value))
             guard = _guard_of(value) if isinstance(value, type) else None
             if guard is not None:
-                yield value, "__init__", _guarding(value.__init__, guard, service)
+                init: Any = value.__init__  # type: ignore[misc]
+                yield value, "__init__", _guarding(init, guard, service)
             yield from _inside(value, module, service, seen)
 
 
@@ -287,7 +288,8 @@ def _objects(guard: Callable[..., None]) -> Callable[..., Any]:
 
 
 def _put(made: Any, name: str, value: Any) -> None:
-    object.__setattr__(made, name, value)  # aiohttp warns of attributes that are set on its sessions
+    # aiohttp warns of attributes that are set on its sessions.
+    object.__setattr__(made, name, value)
 
 
 def _session(through: str, url_at: int = 1, key: str = "headers") -> Callable[..., Any]:
@@ -299,7 +301,11 @@ def _session(through: str, url_at: int = 1, key: str = "headers") -> Callable[..
             # first; modules of the table do neither.
             prepare = getattr(session, "prepare_request", None)
             if prepare is not None and service is not None:
-                _put(session, "prepare_request", functools.partial(_prepare, session, prepare, service))
+                _put(
+                    session,
+                    "prepare_request",
+                    functools.partial(_prepare, session, prepare, service),
+                )
 
     return _objects(guard)
 
@@ -330,7 +336,9 @@ def _through(
 def _prepare(session: Any, prepare: Any, service: Service, request: Any) -> Any:
     """``prepare_request`` of a session of requests."""
     if not workspace_in_headers(session.headers):
-        request.url, request.headers, _, _ = settle(str(request.url), request.headers, service=service)
+        request.url, request.headers, _, _ = settle(
+            str(request.url), request.headers, service=service
+        )
     return prepare(request)
 
 

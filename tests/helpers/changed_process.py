@@ -43,7 +43,9 @@ def main() -> None:
             surfaces.prepare(surfaces.Drive(loopback, plain=False))
             each = [*surfaces.surfaces(), *surfaces_v2.surfaces(), *new_surfaces()]
             named = {surface.name: surface for surface in each}
-            answer({"surfaces": [[surface.name, surface.group] for surface in each], "warned": warned})
+            answer(
+                {"surfaces": [[surface.name, surface.group] for surface in each], "warned": warned}
+            )
             for line in sys.stdin:
                 setting, name = json.loads(line)
                 sent = record(loopback, named[name], SETTINGS[setting])

@@ -150,7 +150,9 @@ def _other_names(sdk: Path) -> None:
         for library in ("requests", "aiohttp", "httpx", "websocket"):
             statement = re.compile(rf"^(\s*)import {library}\b(?! as)", re.MULTILINE)
             if statement.search(text):
-                text = re.sub(rf"(?<![\w.])(?<!from ){library}\.(?=\w)", f"http_of_{library}.", text)
+                text = re.sub(
+                    rf"(?<![\w.])(?<!from ){library}\.(?=\w)", f"http_of_{library}.", text
+                )
                 text = statement.sub(rf"\1import {library} as http_of_{library}", text)
         if text != source:
             path.write_text(text, "utf-8")
@@ -173,7 +175,9 @@ def _uploads_moved(sdk: Path) -> None:
 def _sessions_kept(sdk: Path) -> None:
     """One session for all that the mixins send, made when their module is imported."""
     base = sdk / "client/base_api.py"
-    text = base.read_text("utf-8").replace("with requests.Session() as session:", "if session := _S:")
+    text = base.read_text("utf-8").replace(
+        "with requests.Session() as session:", "if session := _S:"
+    )
     text = text.replace("import requests\n", "import requests\n\n_S = requests.Session()\n", 1)
     base.write_text(text, "utf-8")
 

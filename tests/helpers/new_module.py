@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from typing import Any, Callable, Optional
+from typing import Any, Callable, ClassVar, Optional
 
 import aiohttp
+import dashscope
 import httpx
 import requests
 import requests as http
@@ -20,8 +21,6 @@ from requests import Session, sessions
 from requests import get as fetch
 from urllib3 import PoolManager
 from websocket import WebSocketApp, create_connection
-
-import dashscope
 
 try:
     import websockets
@@ -123,7 +122,7 @@ def by_a_subclass(workspace: Optional[str] = None) -> Any:
 class _Api:
     session = requests.Session()
     send = staticmethod(requests.post)
-    verbs = {"GET": requests.get}
+    verbs: ClassVar[Any] = {"GET": requests.get}
 
 
 @surface
@@ -133,7 +132,12 @@ def by_attributes_of_a_class(workspace: Optional[str] = None) -> Any:
     return _Api.send(_url(), json={}, headers=_headers(workspace))
 
 
-def _by_default(url: str, headers: Any, session: Any = requests.Session(), send: Any = fetch) -> Any:
+def _by_default(
+    url: str,
+    headers: Any,
+    session: Any = requests.Session(),  # noqa: B008
+    send: Any = fetch,
+) -> Any:
     send(url, headers=headers)
     return session.get(url, headers=headers)
 
