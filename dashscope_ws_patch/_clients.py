@@ -19,6 +19,7 @@ from ._carry import unseen
 from ._decision import (
     BY_CALL,
     BY_PROGRAM,
+    BY_SDK,
     HEADER,
     Found,
     ambient,
@@ -523,8 +524,9 @@ def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
         chosen = BY_PROGRAM if base == _studio_url() else None
         if space == os.environ.get("DASHSCOPE_WORKSPACE"):
             space = Found(space)
-    if chosen is None and workspace_in_host(base) == space and is_named(space):
-        chosen = BY_CALL  # it was told to the constructor, which has built the host of it
+    if chosen is None:  # the constructor has built the host, of what it was told or has found
+        told = is_named(space) and workspace_in_host(base) == space
+        chosen = BY_CALL if told else BY_SDK
     target, headers, workspace, source = settle(url, extra, space, chosen)
     sent = target, workspace, source, body
     if source in (None, "named", "host") or workspace is None:
