@@ -244,12 +244,8 @@ def of_object(function: Any) -> Any:
         made_in = vars(self).get(BORN)
         if made_in is None:
             return function(self, *args, **kwargs)
-        outer = _decision.born.get()
-        _decision.born.set(made_in)
-        try:
-            return function(self, *args, **kwargs)
-        finally:
-            _decision.born.set(outer)
+        holding = ((_decision.born, made_in),)
+        return _carry.carried(_carry.in_scope(function, *holding)(self, *args, **kwargs), holding)
 
     return method
 
