@@ -54,6 +54,12 @@ class Found(str):
         return self
 
 
+class InHost(str):
+    """A workspace that the calling code names by the host of a URL, and in no header."""
+
+    __slots__ = ()
+
+
 def is_named(value: Any) -> bool:
     """Whether the calling code names this workspace, or URL: it is not blank, and nobody's find."""
     return bool(value) and not isinstance(value, Found) and bool(str(value).strip())
@@ -131,12 +137,12 @@ def settle(
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else _chosen(label)
-    if label is not None and chosen is BY_CALL:
-        return url, headers, label, "host"
     workspace: str | None = _told_here() or getattr(found, "named", None)
     source: str | None = "named"
+    if label is not None and chosen is BY_CALL and (label != workspace or type(workspace) is InHost):
+        return url, headers, label, "host"
     if workspace:  # rules 1 and 2
-        if workspace in (label, found):
+        if workspace == found:
             return url, headers, workspace, source
     else:
         scope = scope_here() or _born_here() or getattr(found, "born", None)

@@ -18,7 +18,7 @@ import wrapt
 
 from . import _decision
 from ._carry import in_scope, unseen
-from ._decision import BASES, HEADER, Found, ambient, scope_here, sdk, settle, workspace_in_headers
+from ._decision import BASES, HEADER, Found, scope_here, sdk, settle, workspace_in_headers
 from ._hosts import in_url, workspace_in_host
 from ._workspace import Scope, scope
 from .hint.watch import heard, watched
@@ -127,7 +127,7 @@ def _function(url_at: int, key: str = "headers") -> Callable[..., Any]:
 _SHOWN = ("workspace_id", "_workspace", "workspace", "user_workspace", "DEFAULT_WORKSPACE")
 
 
-def settled_for(owner: Any, url: str, headers: Any, service: Service = None) -> Any:
+def settled_for(owner: Any, url: str, headers: Any = None, service: Service = None) -> Any:
     """``settle`` for the object whose websocket this is: in the scope in which that was made, with
     the workspace that it was told."""
     if owner is None:
@@ -236,7 +236,9 @@ def _thread(service: Service, kind: Any, args: Any, kwargs: Any) -> Any:
     target = kwargs.get("target")
     if target is None:
         return kind(*args, **kwargs)
-    ambient()  # what is malformed is told here, and not in the thread
+    owner = getattr(target, "__self__", None)
+    if type(owner).__module__.partition(".")[0] == "dashscope":
+        settled_for(owner, "")  # what is malformed is told here, and not in the thread
     here = scope_here() or _decision.born.get()
     if here is not None:
         kwargs["target"] = functools.partial(_context_of(here).run, target)
