@@ -8,6 +8,7 @@ hands the mark on together with the value: to derived clients, sessions, uploads
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -54,6 +55,22 @@ class Found(str):
         return self
 
 
+class Settled(str):
+    """A workspace that ``settle`` has put into a header, so that nobody decides about it again."""
+
+    source: str
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+@functools.lru_cache(1024)
+def _settled(workspace: str, source: str) -> Settled:
+    made = Settled(workspace)
+    made.source = source
+    return made
+
+
 class InHost(str):
     """A workspace that the calling code names by the host of a URL, and in no header."""
 
@@ -89,7 +106,7 @@ _environ, _encoded, _OWN_HOST = _workspace.environ, _workspace.encoded, _workspa
 #: What a request goes with: its URL, its headers, the workspace that they name, and where that is
 #: from: "named", "scope", "client" (found by the SDK), "host", or the name of a variable. Without a
 #: source the request goes as natively.
-Settled = tuple[Any, Any, Optional[str], Optional[str]]
+Decision = tuple[Any, Any, Optional[str], Optional[str]]
 
 
 def settle(
@@ -99,7 +116,7 @@ def settle(
     chosen: Chosen | None = None,
     region: str | None = None,
     service: Callable[[str], bool] | None = None,
-) -> Settled:
+) -> Decision:
     """The URL and headers with which a request goes: the one place that decides.
 
     ``found`` is the workspace that the SDK would send, where it is in no header yet. Like one in a
@@ -131,7 +148,7 @@ def settle(
                 url = filled(url, named)
             if own_host:
                 url = _hosts.own_host(url, named)
-        return url, headers, named, "named"
+        return url, headers, named, named.source if type(named) is Settled else "named"
     if service is not None and not service(url):
         return url, headers, None, None
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
@@ -167,7 +184,7 @@ def settle(
         url = filled(url, workspace)
     elif own_host:
         url = _hosts.own_host(url, workspace)
-    return url, with_workspace(headers, workspace, blank), workspace, source
+    return url, with_workspace(headers, _settled(workspace, source), blank), workspace, source
 
 
 def ambient() -> tuple[str | None, str | None]:
@@ -223,7 +240,7 @@ def workspace_in_headers(headers: Any) -> str | None:
     for header in headers:
         name, value = header.partition(":")[::2] if isinstance(header, str) else header
         if value and _is_header(name):
-            value = value if isinstance(value, Found) else text(value).strip()
+            value = value if isinstance(value, (Found, Settled)) else text(value).strip()
             if value:
                 return value
     return None

@@ -13,6 +13,7 @@ from contextvars import Context, copy_context
 from types import FunctionType, ModuleType
 from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import wrapt
 
@@ -25,6 +26,14 @@ from .hint.watch import heard, watched
 
 #: Tells whether a URL leads to the service; None where all do.
 Service = Optional[Callable[[str], bool]]
+
+#: Where responses and connections of the SDK keep what was sent for them.
+SENT = "_dashscope_ws_patch_sent"
+
+#: The scopes in which objects of the SDK were made, and what was sent for them (URL, workspace and
+#: source), beside the objects, which stay picklable as they were.
+births: WeakKeyDictionary[Any, Scope] = WeakKeyDictionary()
+sent_for: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 #: The hosts of base URLs that calls and clients were given.
 hosts_named: set[str] = set()
@@ -54,8 +63,14 @@ class Library(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        inner = isinstance(value, ModuleType) and value.__name__.startswith(f"{self.__name__}.")
-        return Library(value, self.__service__) if inner else value
+        if isinstance(value, ModuleType) and _sends(value):  # requests.api, concurrent.futures
+            return Library(value, self.__service__)
+        return value
+
+
+def _sends(module: ModuleType) -> bool:
+    names = SENDERS.get(module.__name__.partition(".")[0], {})
+    return not names.keys().isdisjoint(vars(module))
 
 
 def sender(original: Any, service: Service, library: Any = None) -> Any:
@@ -106,7 +121,7 @@ def _function(url_at: int, key: str = "headers") -> Callable[..., Any]:
         settled = settled_for(owner, url, kwargs.get(key), service)
         target, headers, workspace, source = settled
         if owner is not None:
-            vars(owner)[SENT] = target, workspace, source
+            sent_for[owner] = target, workspace, source
         if headers is not None:
             kwargs[key] = headers
         if target is not url:
@@ -136,16 +151,12 @@ def settled_for(owner: Any, url: str, headers: Any = None, service: Service = No
     told, born = _decision.told, _decision.born
     outer = told.get(), born.get()
     told.set(next((name for name in shown if _decision.is_named(name)), None))
-    born.set(vars(owner).get(BORN, outer[1]))
+    born.set(births.get(owner, outer[1]))
     try:
         return settle(url, headers, service=service)
     finally:
         told.set(outer[0])
         born.set(outer[1])
-
-
-#: Where objects of the SDK keep the scope in which they were made, and what was sent for them.
-BORN, SENT = "_dashscope_ws_patch_born", "_dashscope_ws_patch_sent"
 
 
 def _importing(function: FunctionType, service: Service) -> Any:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from . import _carry, _decision, _edge, _workspace
 from ._carry import unseen
 from ._decision import (
+    BASES,
     InHost,
     ambient,
     is_named,
@@ -22,7 +23,7 @@ from ._decision import (
     settle,
     workspace_in_headers,
 )
-from ._edge import BORN, SENT, settled_for
+from ._edge import settled_for
 from ._hosts import PLACEHOLDER, workspace_in_host
 from ._methods import LAZY, Adapter, method
 from .hint.watch import watched
@@ -123,7 +124,7 @@ def body(attribute: str) -> Adapter:
     def written(function: Any) -> Any:
         def write(self: Any, *args: Any, **kwargs: Any) -> Any:
             native = getattr(self, attribute)
-            _, workspace, source = vars(self).get(SENT, (None, None, None))
+            _, workspace, source = _edge.sent_for.get(self, (None, None, None))
             if native or workspace is None or source in ("named", "host"):
                 return function(self, *args, **kwargs)
             setattr(self, attribute, workspace)
@@ -150,7 +151,7 @@ def call(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         workspace = named(args, kwargs)
-        born = vars(args[0]).get(BORN) if of_object and args else None
+        born = _edge.births.get(args[0]) if of_object and args and _edge.births else None
         if workspace is None and born is None:
             result = function(*args, **kwargs)
         else:
@@ -224,9 +225,9 @@ def _named(given: dict[str, Any]) -> str | None:
         if is_named(value):
             return value
     url = given.get("base_address")
-    # The SDK's own layers hand this one down.
-    own = url is getattr(sdk("dashscope"), "base_compatible_api_url", None)
-    label = None if own or not url else workspace_in_host(url)
+    # A module-level base URL, handed in again, is no URL of the calling code.
+    own = url is None or any(url is getattr(sdk("dashscope"), base, None) for base in BASES)
+    label = None if own else workspace_in_host(url)
     return InHost(label) if label else None
 
 
@@ -241,7 +242,7 @@ def construct(function: Any) -> Any:
         function(self, *args, **kwargs)
         here = _workspace.scope.get()
         if here is not None:
-            vars(self)[BORN] = here
+            _edge.births[self] = here
 
     return __init__
 
@@ -290,7 +291,7 @@ def connected(function: Any) -> Any:
 
 def _is_of_another(owner: Any) -> bool:
     """Whether the websocket of an object that names no workspace was opened for another one."""
-    sent = vars(owner).get(SENT)
+    sent = _edge.sent_for.get(owner)
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)
