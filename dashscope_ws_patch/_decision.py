@@ -119,12 +119,14 @@ def settle(
 ) -> Decision:
     """The URL and headers with which a request goes: the one place that decides.
 
-    ``found`` is the workspace that the SDK would send, where it is in no header yet. ``chosen`` is
+    ``found`` is the workspace that the SDK would send, where it is in no header yet. Like one in a
+    header it is named, unless it is ``Found``. ``chosen`` is
     who has put a workspace into the host of ``url``; None asks the module-level base URLs.
     ``region`` is that of a default endpoint, whose host moves with the workspace. ``service`` tells
     whether a URL leads to the service, for senders that also send elsewhere.
 
-    What is given is not changed: the headers that are returned are a copy, if they differ. Raises
+    What is given is not changed: the headers that are returned are a copy where they, or what
+    ``found`` would make of them, must differ, and else the very ones that were given. Raises
     WorkspaceError where the environment's workspace is malformed, the workspace is too long for the
     label of a host, or DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for a scope and there is none.
     """
@@ -138,6 +140,8 @@ def settle(
         except TypeError:  # a name that is no text: whoever sends it says so
             blank = True
         named = workspace_in_headers(headers) if blank else None
+    if named is None or named.__class__ is Found:
+        named = found = named if found is None else found
     if named and named.__class__ is not Found:
         if service is None or service(url):
             if PLACEHOLDER in url:
@@ -147,7 +151,6 @@ def settle(
         return url, headers, named, named.source if type(named) is Settled else "named"
     if service is not None and not service(url):
         return url, headers, None, None
-    found = named or found
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else _chosen(label)
@@ -171,7 +174,7 @@ def settle(
             return url, headers, None, None
         if region:
             url = _shared_endpoint(url, region)
-        return url, without_workspace(headers) if blank else headers, None, source
+        return url, without_workspace(headers or {}), None, source
     if label is not None:
         if label != workspace:
             url = with_host_workspace(url, workspace)
