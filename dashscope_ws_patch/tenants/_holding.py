@@ -1,0 +1,27 @@
+"""What holds for a request, a message or a job: the workspace that it names, or no scope at all."""
+
+from __future__ import annotations
+
+from .._carry import Held
+from .._workspace import scope, use_workspace
+
+
+def named_here() -> str | None:
+    """What a message that is sent here says: the workspace of the scope, "" for a scope that is
+    none ("no workspace here"), None where there is no scope."""
+    here = scope.get()
+    return None if here is None else here.workspace or ""
+
+
+def holding(named: str | None) -> Held:
+    """What holds where work runs that says ``named``, whatever the context of its server or worker
+    holds at that moment. Where it says nothing, nothing does: not the worker's scope, and not
+    ``use_workspace(None)`` either, which would hide the environment.
+
+    Raises WorkspaceError for a malformed workspace, TypeError for what is no ``str`` or None.
+    """
+    if named is None:
+        return [[scope, None, None]]
+    entered = use_workspace(None if named == "" else named)._entered()
+    entered.outer = None  # the worker's
+    return [[scope, entered, None]]
