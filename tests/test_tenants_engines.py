@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,55 @@ def forgetful(tenant):
     seen(tenant, "forgetful")
     set_workspace("ws_forgotten")
 
+@app.task
+def forgetting(tenant):
+    from dashscope_ws_patch import set_workspace
+    set_workspace("ws_forgotten")
+
+@app.task(bind=True, max_retries=1)
+def retried_elsewhere(self, tenant):
+    seen(tenant, "elsewhere")
+    if self.request.retries < 1:
+        with use_workspace("ws_other"):
+            raise self.retry(countdown=0)
+
+@app.task(bind=True)
+def handing_on(self, tenant):
+    with use_workspace("ws_other"):
+        plain.apply_async(("ws_other", "handedon"), headers=self.request.headers)
+
+@app.task
+def errback_called(request, error, traceback, tenant, kind):
+    seen(tenant, kind + "called")
+
+@app.task
+def errback_queued(request_id, *, tenant, kind):
+    seen(tenant, kind + "queued")
+
+@app.task
+def dying(how):
+    if how == "limit":
+        time.sleep(600)
+    if how == "killed":
+        os.kill(os.getpid(), 9)
+    raise ZeroDivisionError
+
+def publish_errors(tenant, processes):
+    for kind in ["error"] + ["limit", "killed"] * processes:
+        options = {"time_limit": 1} if kind == "limit" else {}
+        dying.apply_async((kind,), link_error=[
+            errback_called.s(tenant, kind), errback_queued.s(tenant=tenant, kind=kind)], **options)
+
+#: One dict of the program's for all messages.
+HEADERS = {"other": "1"}
+
 def publish(tenant):
+    plain.apply_async((tenant, "shared"), headers=HEADERS)
+    assert HEADERS == {"other": "1"}, HEADERS
+    chain(forgetting.si(tenant), plain.si(tenant, "afterforgetting")).delay()
+    forgetting.apply_async((tenant,), link=plain.si(tenant, "linkforgetting"))
+    retried_elsewhere.delay(tenant)
+    handing_on.delay(tenant)
     plain.delay(tenant)
     plain.apply_async((tenant, "headers"), headers={"other": "1"})
     plain.apply_async((tenant, "countdown"), countdown=0.5)
@@ -119,17 +168,22 @@ def publish(tenant):
 KINDS = ["plain", "headers", "countdown", "linked", "callback", "chain1", "chain2", "chain3"]
 KINDS += ["group0", "group1", "group2", "retry0", "retry1", "retry2", "failing", "failing"]
 KINDS += ["nesting", "nested", "forgetful", "chord0", "chord1", "chorddone"]
+KINDS += ["shared", "afterforgetting", "linkforgetting", "elsewhere", "elsewhere"]
 OTHERS = [("ws_other", "othernested", "ws_other"), ("None", "nonenested", "None")]
+OTHERS += [("ws_other", "handedon", "ws_other")]
 
 
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "CRITICAL"]
 
 
-def _wait_for(file: Path, lines: int, worker: subprocess.Popen[Any]) -> list[tuple[str, ...]]:
+def _wait_for(file: Path, expected: list[tuple[str, ...]], worker: subprocess.Popen[Any]) -> Any:
+    """What is seen beside ``expected`` when all of that is. (Celery calls the error callbacks of a
+    task that meets its hard time limit twice.)"""
     while worker.poll() is None:
-        found = file.read_text().splitlines() if file.exists() else []
-        if len(found) >= lines:
-            return sorted(tuple(line.split()) for line in found)
+        lines = file.read_text().splitlines() if file.exists() else []
+        found = [tuple(line.split()) for line in lines]
+        if not Counter(expected) - Counter(found):
+            return [each for each in Counter(found) - Counter(expected) if "limit" not in each[1]]
         time.sleep(0.05)
     raise AssertionError(f"the worker ended with status {worker.returncode}")
 
@@ -150,7 +204,14 @@ def test_p16_celery(pool: str, celery_folder: Path) -> None:
     environment = _environment(celery_folder)
     publish = "import tasks\nfrom dashscope_ws_patch import use_workspace\n"
     publish += f"for tenant in {TENANTS}:\n    with use_workspace(tenant):\n"
-    publish += "        tasks.publish(tenant)\ntasks.plain.delay('ws_env')\n"
+    processes = int(pool == "prefork")
+    publish += f"        tasks.publish(tenant)\n        tasks.publish_errors(tenant, {processes})\n"
+    publish += "tasks.plain.apply_async(('ws_env', 'shared'), headers=tasks.HEADERS)\n"
+    publish += "task = tasks.plain.apply_async(('bad',), headers={'dashscope_workspace': 'not a'},"
+    publish += "    link_error=tasks.errback_called.s('None', 'malformed'))\n"
+    publish += "try:\n    task.get()\nexcept ValueError as error:\n"
+    publish += "    assert 'not a' in str(error)\n"
+    publish += "else:\n    raise AssertionError\n"
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", pool, "-c", "2", *QUIET],
         env=environment,
@@ -159,8 +220,12 @@ def test_p16_celery(pool: str, celery_folder: Path) -> None:
     try:
         subprocess.run([sys.executable, "-c", publish], env=environment, check=True)
         expected = [(tenant, kind, tenant) for tenant in TENANTS for kind in KINDS]
-        expected += OTHERS * len(TENANTS) + [("ws_env", "plain", "ws_env")]
-        assert _wait_for(celery_folder / "seen", len(expected), worker) == sorted(expected)
+        deaths = ["error", *["limit", "killed"] * processes]
+        errors = [death + how for death in deaths for how in ("called", "queued")]
+        expected += [(tenant, error, tenant) for tenant in TENANTS for error in errors]
+        expected += OTHERS * len(TENANTS) + [("ws_env", "shared", "ws_env")]
+        expected += [("None", "malformedcalled", "None")]
+        assert _wait_for(celery_folder / "seen", expected, worker) == []
     finally:
         worker.terminate()
         worker.wait()

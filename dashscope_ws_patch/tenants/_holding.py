@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._carry import Held
-from .._workspace import scope, use_workspace
+from .._workspace import WorkspaceError, scope, use_workspace
 
 
-def named_here() -> str | None:
+def named_here(said: Any = None) -> Any:
     """What a message that is sent here says: the workspace of the scope, "" for a scope that is
-    none ("no workspace here"), None where there is no scope."""
+    none ("no workspace here"), None where there is no scope.
+
+    What the message ``said`` before (another one's, or at its last use) does not count; but where
+    that is malformed and nothing overwrites it, it stays, so that the message fails.
+    """
     here = scope.get()
-    return None if here is None else here.workspace or ""
+    if here is not None:
+        return here.workspace or ""
+    try:
+        holding(said)
+    except (TypeError, WorkspaceError):
+        return said
+    return None
 
 
-def holding(named: str | None) -> Held:
+def holding(named: Any) -> Held:
     """What holds where work runs that says ``named``, whatever the context of its server or worker
     holds at that moment. Where it says nothing, nothing does: not the worker's scope, and not
     ``use_workspace(None)`` either, which would hide the environment.
