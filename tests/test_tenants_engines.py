@@ -382,9 +382,33 @@ def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
         with use_workspace(None):
             plain.send("", "nestednone")
 
-    @dramatiq.actor(broker=broker)
-    def forgetful(tenant: str) -> None:
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def forgetful(tenant: str, fails: bool = False) -> None:
+        if fails:
+            see(tenant, "forgetting")
         set_workspace("ws_forgotten")
+        if fails:
+            raise ZeroDivisionError
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def malformed() -> None:
+        see("", "malformed")
+
+    @dramatiq.actor(broker=broker)
+    def failed(message: Any, error: Any) -> None:
+        see("", error["type"])
+
+    # Of the program's, and used by all tenants, and outside.
+    shared = plain.message("", "shared")
+    pipes = [plain.message_with_options(args=("", f"p{n}"), pipe_ignore=True) for n in range(2)]
+    pipeline = dramatiq.pipeline(pipes, broker=broker)
+    group = dramatiq.group([plain.message("", "g0"), plain.message("", "g1")], broker=broker)
+    options = [dict(each.options) for each in [shared, *pipeline.messages, *group.children]]
+
+    def all_again() -> None:
+        broker.enqueue(shared)
+        pipeline.run()
+        group.run()
 
     # A worker that is made in a scope must not go on in it.
     with use_workspace("ws_maker"):
@@ -403,13 +427,27 @@ def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
                 second = plain.message_with_options(args=(tenant, "pipe2"), pipe_ignore=True)
                 dramatiq.pipeline([first, second], broker=broker).run()
                 plain.send_with_options(args=(tenant, "called"), on_success=following)
+                all_again()
+                broker.enqueue(broker.enqueue(plain.message(tenant, "twice")))
+                forgetful.send(tenant, fails=True)
+                forgotten = forgetful.message(tenant)
+                after = plain.message_with_options(args=(tenant, "after"), pipe_ignore=True)
+                dramatiq.pipeline([forgotten, after], broker=broker).run()
+        all_again()
+        malformed.send_with_options(dashscope_workspace="not a workspace", on_failure=failed)
         plain.send("", "outside")
+        again = ["shared", "p0", "p1", "g0", "g1"]
         labels = ["plain", "async", "failing", "failing", "nested", "delayed", "pipe1", "pipe2"]
-        labels += ["called", "callback"]
+        labels += ["called", "callback", "twice", "twice", "forgetting", "forgetting", "after"]
         expected = [(tenant, label, tenant) for tenant in TENANTS for label in labels]
         expected += [("", "nestednone", None)] * len(TENANTS) + [("", "outside", None)]
+        expected += [("", label, tenant) for tenant in [*TENANTS, None] for label in again]
+        expected += [("", "WorkspaceError", None)] * 2
         for _ in expected:
             done.get()
+        assert options == [
+            dict(each.options) for each in [shared, *pipeline.messages, *group.children]
+        ]
         assert sorted(seen, key=str) == sorted(expected, key=str)
     finally:
         worker.stop()

@@ -12,17 +12,15 @@ def named_here(said: Any = None) -> Any:
     """What a message that is sent here says: the workspace of the scope, "" for a scope that is
     none ("no workspace here"), None where there is no scope.
 
-    What the message ``said`` before (another one's, or at its last use) does not count; but where
-    that is malformed and nothing overwrites it, it stays, so that the message fails.
+    What the message ``said`` before (another one's, or at its last use) does not count, unless it
+    is malformed: then it stays, so that the message fails.
     """
-    here = scope.get()
-    if here is not None:
-        return here.workspace or ""
     try:
         holding(said)
     except (TypeError, WorkspaceError):
         return said
-    return None
+    here = scope.get()
+    return None if here is None else here.workspace or ""
 
 
 def holding(named: Any) -> Held:
