@@ -239,6 +239,9 @@ from dashscope_ws_patch import get_workspace
 def ambient(*_):
     return get_workspace()
 
+def pair(*values):
+    return [get_workspace(), *values]
+
 async def ambient_later(*_):
     return get_workspace()
 
@@ -306,6 +309,75 @@ def test_p16_dask(dask_client: Any) -> None:
         expected = tenant if tenant in TENANTS else None
         seen = {kind: future.result() for kind, future in futures.items()}
         assert seen == dict.fromkeys(futures, expected), tenant
+
+
+@pytest.mark.parametrize("dask_client", [False], ids=["threads"], indirect=True)
+def test_p16_equal_work_of_two_tenants_is_two_tasks_of_dask(dask_client: Any) -> None:
+    """Of objects made once, while the futures of all live, in any order and outside scopes too."""
+    import dask
+    import dask_tasks
+
+    delayed = dask.delayed(dask_tasks.ambient)(1)
+    after = dask.delayed(dask_tasks.pair)(delayed, dask.delayed(dask_tasks.ambient, pure=True)(2))
+    listed = dask.delayed(list)([delayed, {"nested": "value"}, [delayed]])
+    graph = {"x": (dask_tasks.ambient, 1), ("y", 0): (dask_tasks.pair, "x", ["x", 1]), "z": "x"}
+    data = dask_client.scatter(7)
+    with dask.annotate(retries=3):
+        annotated = dask.delayed(dask_tasks.ambient)(4)
+
+    def work() -> dict[str, Any]:
+        return {
+            "delayed": dask_client.compute(delayed),
+            "after": dask_client.compute(after),
+            "listed": dask_client.compute(listed),
+            "annotated": dask_client.compute(annotated),
+            "graph": dask_client.get(graph, [("y", 0), "z"], sync=False),
+            "key": dask_client.submit(dask_tasks.ambient, key="k"),
+            "keys": dask_client.map(dask_tasks.ambient, [1, 2], key=["k1", "k2"]),
+            "tasks": dask_client.map(dask_tasks.ambient, [1, 2]),
+            "pure": dask_client.submit(dask_tasks.ambient, 3, pure=True),
+            "of a future": dask_client.submit(dask_tasks.pair, data, 1),
+            "persisted": dask_client.compute(dask_client.persist(after)),
+            "computed": dask.compute(after, delayed),
+            "bag": _bag(dask_tasks),
+        }
+
+    def of(workspace: str | None) -> dict[str, Any]:
+        pair = [workspace, workspace, workspace]
+        return {
+            "delayed": workspace,
+            "after": pair,
+            "listed": [workspace, {"nested": "value"}, [workspace]],
+            "annotated": workspace,
+            "graph": [[workspace, workspace, [workspace, 1]], workspace],
+            "key": workspace,
+            "keys": [workspace] * 2,
+            "tasks": [workspace] * 2,
+            "pure": workspace,
+            "of a future": [workspace, 7, 1],
+            "persisted": pair,
+            "computed": (pair, workspace),
+            "bag": [workspace] * 2,
+        }
+
+    held, found = [], []
+    for tenant in (None, "ws_a", "ws_b", None, "", "ws_a"):
+        if tenant is None:
+            futures = work()
+        else:
+            with use_workspace(tenant or None):
+                futures = work()
+        held.append(futures)
+        found.append(dask_client.gather(futures))
+    here = [None, "ws_a", "ws_b", None, None, "ws_a"]
+    for workspace, seen in zip(here, found):
+        assert seen == of(workspace)
+    assert held[1]["delayed"].key == held[-1]["delayed"].key  # a tenant's own is one task
+
+
+def _bag(tasks: Any) -> Any:
+    bag = pytest.importorskip("dask.bag")
+    return bag.from_sequence([1, 2], npartitions=2).map(tasks.ambient).compute()
 
 
 # Dramatiq
