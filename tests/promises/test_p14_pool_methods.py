@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import ROOT
 
 #: What each way to hand work over must show: the scope of the hand-over, or none.
 PROGRAM = """
@@ -189,7 +190,7 @@ EXPECTED_VALUES = {"an iterator of arguments": 2, "arguments by name": 2}
 def run(tmp_path: Path, code: str, *, processes: bool = True, **variables: str) -> Any:
     program = f"PROCESSES = {processes}\n" + textwrap.dedent(PROGRAM) + code
     (tmp_path / "program.py").write_text(program)
-    root = str(Path(__file__).parent.parent)
+    root = str(ROOT)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(tmp_path / "program.py")],
         env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root, **variables},

@@ -211,7 +211,7 @@ print([*found, asyncio.run(main())])
 @pytest.mark.parametrize("by", ["cloudpickle", "dill"])
 def test_p11_decorated_functions_of_a_program_are_pickled_by_value(by: str, tmp_path: Path) -> None:
     pytest.importorskip(by)
-    env = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    env = {"PYTHONPATH": str(ROOT)}
     (tmp_path / "main.py").write_text(MAIN.format(by=by))
     data = subprocess.run(
         [sys.executable, str(tmp_path / "main.py")], env=env, stdout=subprocess.PIPE, check=True
