@@ -203,7 +203,8 @@ def upload(original: Any) -> Any:
         chosen = BY_SDK if region else BY_PROGRAM if isinstance(url, Found) else BY_CALL
         url, headers, settled, _ = settle(url, None, workspace, chosen, region)
         if headers is not None:
-            kwargs.update(base_address=url, workspace=settled)
+            # Not as found any more: the 1.x surface must not decide again.
+            kwargs.update(base_address=url, workspace=settled and str(settled))
         born = _decision.born, getattr(workspace, "born", None)
         return _carry.in_scope(original, born)(*args, **kwargs)
 
@@ -457,9 +458,12 @@ def connect(function: Any) -> Any:
 
 def _shown(session: Any) -> Sender:
     """What a session that has named its workspace, or is older than the shim, shows."""
-    workspace = workspace_in_headers(session._headers)
+    workspace, headers = workspace_in_headers(session._headers), session._headers
     if workspace and workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-        return Sender(Found(workspace))
+        found = Found(workspace)
+        session._headers = {
+            key: found if headers[key] == found else headers[key] for key in headers
+        }
     return Sender()
 
 
