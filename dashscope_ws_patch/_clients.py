@@ -25,6 +25,7 @@ from ._decision import (
     HEADER,
     Chosen,
     Found,
+    InHost,
     ambient,
     is_named,
     scope_here,
@@ -91,7 +92,7 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
         born = None
     else:
         born = born or getattr(workspace, "born", None)
-        named = workspace_in_host(url) if is_named(url) else getattr(workspace, "named", None)
+        named = _named_by_host(url) if is_named(url) else getattr(workspace, "named", None)
         named = (own_pool and _named_by_pool(pool)) or named
         put("workspace", Found(config.workspace, born, named))
     configured, region, chosen = config.configured_base_url, None, BY_CALL
@@ -108,7 +109,12 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
 
 def _named_by_pool(pool: Any) -> str | None:
     named = workspace_in_headers(getattr(pool, "headers", None))
-    return named or workspace_in_host(getattr(pool, "base_url", None))
+    return named or _named_by_host(getattr(pool, "base_url", None))
+
+
+def _named_by_host(url: Any) -> str | None:
+    label = workspace_in_host(url)
+    return InHost(label) if label else None
 
 
 def _mark_older(function: Any) -> None:
@@ -197,7 +203,8 @@ def upload(original: Any) -> Any:
         chosen = BY_SDK if region else BY_PROGRAM if isinstance(url, Found) else BY_CALL
         url, headers, settled, _ = settle(url, None, workspace, chosen, region)
         if headers is not None:
-            kwargs.update(base_address=url, workspace=settled)
+            # Not as found any more: the 1.x surface must not decide again.
+            kwargs.update(base_address=url, workspace=settled and str(settled))
         born = _decision.born, getattr(workspace, "born", None)
         return _carry.in_scope(original, born)(*args, **kwargs)
 
@@ -403,10 +410,10 @@ def open_task(function: Any) -> Any:
         scope, sent = scope_here(), vars(self).get(SENT)
         if scope is not None and sent and scope.workspace != sent[1] and _KEPT not in vars(self):
             vars(self)[_KEPT] = True
+            wanted, held = (_workspace.masked(str(name)) for name in (scope.workspace, sent[1]))
             _workspace.warn(
-                f"a task is opened for the workspace {_workspace.masked(str(scope.workspace))!r} on "
-                f"a websocket connection that was opened for {_workspace.masked(str(sent[1]))!r} "
-                "and keeps it: open a connection for each workspace",
+                f"a task is opened for the workspace {wanted!r} on a websocket connection that was "
+                f"opened for {held!r} and keeps it: open a connection for each workspace",
                 stacklevel=2,
             )
         return function(self, **kwargs)
@@ -451,9 +458,12 @@ def connect(function: Any) -> Any:
 
 def _shown(session: Any) -> Sender:
     """What a session that has named its workspace, or is older than the shim, shows."""
-    workspace = workspace_in_headers(session._headers)
+    workspace, headers = workspace_in_headers(session._headers), session._headers
     if workspace and workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-        return Sender(Found(workspace))
+        found = Found(workspace)
+        session._headers = {
+            key: found if headers[key] == found else headers[key] for key in headers
+        }
     return Sender()
 
 
@@ -499,7 +509,7 @@ def _mark_studio(transport: Any, workspace: Any, url: Any, born: Scope | None) -
     """Note what a transport of agentstudio was given. What it was told is in none of its headers:
     natively the host alone names it."""
     told = is_named(workspace)
-    named = workspace if told else getattr(workspace, "named", None)
+    named = InHost(workspace) if told else getattr(workspace, "named", None)
     chosen = BY_CALL if told or is_named(url) else BY_PROGRAM if _studio_url() else BY_SDK
     found = Found(None if named else transport.workspace, born, named)
     mounted = isinstance(workspace, Found)
@@ -539,7 +549,8 @@ def studio_url(function: Any) -> Any:
 
 
 def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
-    url, given, body = transport._absolute_url(path), kwargs.get("extra_headers"), kwargs.get("json")
+    url, body = transport._absolute_url(path), kwargs.get("json")
+    given = kwargs.get("extra_headers")
     known = vars(transport).get(_KEPT) or _older_studio(transport)
     found, base, chosen, _, born, _, mounted = known
     if urlsplit(url).netloc != urlsplit(base).netloc:
