@@ -14,10 +14,10 @@ from dashscope_ws_patch.selftest import audit as _audit
 from dashscope_ws_patch.selftest.audit import FOREIGN, SEAM, UNKNOWN, Egress, audit, summary
 
 #: Those that the rule of the edge covers: what a module holds of a library, under any name.
-BY_THE_RULE = (
-    "plain method alias by_value submodule star subclass callback named unnamed websocket passed_on"
-    " relative given"
-).split()
+BY_THE_RULE = {
+    "plain", "method", "alias", "by_value", "submodule", "star", "subclass", "callback", "named",
+    "unnamed", "websocket", "passed_on", "relative", "given",
+}  # fmt: skip
 
 # Modules that a release of the SDK might add, and what of each must be found.
 WAYS_OUT = {
