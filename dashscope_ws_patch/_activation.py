@@ -129,6 +129,8 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
                 # The package was dropped from sys.modules and is imported anew: it takes over.
                 if type(finder).__module__ == Finder.__module__ and finder is not _finder:
                     finder.unpatch()  # type: ignore[attr-defined]
+                    # Who holds names of the older copy enters scopes by them.
+                    finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
             _patched = _workspace.in_force = True
             _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
             sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
@@ -211,7 +213,7 @@ def _patch_imported() -> None:
     for name in [name for name in list(sys.modules) if _is_wanted(name)]:
         module = sys.modules.get(name)
         if module is not _known.get(name):
-            if not _finder.is_running(module):
+            if not _finder.is_running(module) and id(module) not in _done:
                 _ran(module, list(sys.modules))
             _known[name] = module
     _tell()
@@ -220,7 +222,7 @@ def _patch_imported() -> None:
 def _ran(module: Any, users: list[str]) -> None:
     """Patch a module whose code has run; ``users`` may have taken names from it by value."""
     with _lock:
-        if not _patched or not isinstance(module, ModuleType) or id(module) in _done:
+        if not _patched or not isinstance(module, ModuleType):
             return
         name = module.__name__
         _known[name] = _done[id(module)] = module
@@ -455,6 +457,7 @@ def _tell() -> None:
         )
 
 
-_finder: Any = Finder(_is_wanted, _ran, _tell)
-#: For a copy of the package that takes over: who holds the names of this one enters its scopes.
-_finder.scope, _finder.unpatch = _workspace.scope, unpatch
+# After an import of the SDK, what was imported past the finder meanwhile is patched too.
+_finder: Any = Finder(_is_wanted, _ran, _patch_imported)
+#: For a copy of the package that takes over.
+_finder.workspace, _finder.unpatch = _workspace, unpatch

@@ -6,7 +6,6 @@ Names are compared whole, so what merely contains a name of the service is forei
 from __future__ import annotations
 
 import functools
-import os
 import re
 from urllib.parse import urlsplit, urlunsplit
 

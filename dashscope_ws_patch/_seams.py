@@ -35,6 +35,7 @@ _SOCKETS = _V2 + "transport.ws"
 _SHARED_SOCKETS = _V2 + "transport.ws_connection"
 _REALTIME = _V2 + "resources.audio.realtime"
 _STUDIO = "dashscope.agentstudio."
+_PAGES = _STUDIO + "pagination"
 _MCP = "dashscope.acli.platforms.bailian.mcp"
 
 
@@ -130,7 +131,6 @@ SEAMS = (
     ),
     # The 2.x clients.
     Seam(_V2 + "_config", "_legacy_fallback", clients.no_nudge, "2.0.1"),
-    Seam(_V2 + "_config", "resolve_config", clients.config, "2.0.1"),
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),
     Seam(_V2 + "_quickstart", "_get_client", clients.shared, "2.0.1"),
     Seam(
@@ -162,6 +162,7 @@ SEAMS = (
         Seam(_V2 + "resources." + package + "*", "*(client).*", sdk.at_call, "2.0.1")
         for package in ("", "audio.", "chat.", "multimodal.")
     ),
+    Seam(_V2 + "resources.audio.asr", "_stream_file_frames", sdk.at_call, "2.0.1"),
     # What reads of a refusal.
     Seam(_V2 + "transport.sse", "Stream.__iter__ AsyncStream._iterate", clients.reading, "2.0.1"),
     Seam(
@@ -175,6 +176,8 @@ SEAMS = (
     Seam(_SHARED_SOCKETS, "WsTask.run_task", clients.task, "2.0.1"),
     Seam(_REALTIME, "RealtimeSession.recv_event", clients.task, "2.0.1"),
     # agentstudio.
+    Seam(_PAGES, "CursorPage.__init__ AsyncCursorPage.__init__", sdk.construct, "1.26.2"),
+    Seam(_PAGES, "CursorPage.get_next AsyncCursorPage.get_next", sdk.call, "1.26.2"),
     Seam(_STUDIO + "resources.*", "*(client).*", sdk.at_call, "1.26.2"),
     Seam(_STUDIO + "client", "Client.__init__ AsyncClient.__init__", clients.studio, "1.26.2"),
     Seam(_STUDIO + "client", "_resolve_base_url", clients.studio_url, "1.26.2"),

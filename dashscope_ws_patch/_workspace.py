@@ -92,7 +92,7 @@ scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default
 for _finder in sys.meta_path:
     # Of a copy of this package that was dropped from sys.modules: its names may still be in use.
     if type(_finder).__module__ == f"{__package__}._imports":
-        scope = _finder.scope  # type: ignore[attr-defined]
+        scope = _finder.workspace.scope  # type: ignore[attr-defined]
 
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False
@@ -242,7 +242,7 @@ def variable(name: str) -> str:
 Source = tuple[Optional[str], Optional[str]]
 
 # What was read last and what it meant, in one tuple: threads must never see a half-changed one.
-_last: tuple[Any, Any, Source] = (_UNSET, _UNSET, (None, None))
+last_read: tuple[Any, Any, Source] = (_UNSET, _UNSET, (None, None))
 _warned = False
 
 
@@ -252,12 +252,12 @@ def environment() -> Source:
     Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one.
     Warns once per process if both variables are set and differ.
     """
-    global _last, _warned
+    global last_read, _warned
     if os.environ is environ:
         first, second = encoded.get(_FIRST), encoded.get(_SECOND)
     else:  # a program has put a mapping of its own into its place
         first, second = os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1])
-    known_first, known_second, meaning = _last
+    known_first, known_second, meaning = last_read
     # The very objects, for as long as nobody sets the variables again.
     if first is known_first and second is known_second:
         return meaning
@@ -273,7 +273,7 @@ def environment() -> Source:
             f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
-    _last = (first, second, found)
+    last_read = (first, second, found)
     return found
 
 

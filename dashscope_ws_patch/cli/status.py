@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 
-from .. import _decision, _hosts, _workspace
+from .. import _hosts, _workspace
 from .._activation import CLIENTS, asked_for_libraries, switched_off
 from .install import STARTUP, CommandError, is_current, is_ours
 from .run import SITEDIR, probe
