@@ -30,6 +30,7 @@ from .. import _workspace
 from .._activation import CLIENTS, asked_for_libraries, switched_off
 from ..cli.status import clients_in_words
 from . import audit as _audit
+from . import coverage
 from . import prospect as prospects
 from .prospect import FAILED, UNKNOWN, Prospect, prospect
 
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the report")
     parser.add_argument("--verbose", action="store_true", help="each surface and each seam")
+    parser.add_argument("--sdk", metavar="PATH", help="an unpacked release of the SDK to try")
 
 
 class Row(NamedTuple):
@@ -74,6 +76,12 @@ class Row(NamedTuple):
 def main(options: argparse.Namespace) -> int:
     """Print the report. 0 if every request is right, and would be in a program started here; 1 if
     not; 2 where that could not be found out."""
+    if getattr(options, "sdk", None):
+        try:
+            _use_sdk(options.sdk)
+        except FileNotFoundError as error:
+            print(error, file=sys.stderr)
+            return 2
     if find_spec("dashscope") is None:
         print("dashscope is not installed: pip install dashscope", file=sys.stderr)
         return 2
@@ -85,6 +93,19 @@ def main(options: argparse.Namespace) -> int:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+
+
+#: What goes first on the import path: an unpacked release of the SDK that is tried.
+_sdk: str | None = None
+
+
+def _use_sdk(path: str) -> None:
+    """Have this process, and those that it starts, find the SDK in ``path``."""
+    global _sdk
+    _sdk = coverage.folder_for(path)
+    sys.path.insert(0, _sdk)
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_sdk, others)))
 
 
 def _report(
@@ -113,10 +134,14 @@ def _report(
     tell(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
     rows: list[Row] = []
     seams: list[dict[str, str]] = []
+    not_passed: list[str] = []
+    functions: list[str] = []
+    classes: list[str] = []
     with _progress(quiet and not options.json) as progress:
         for before, after in zip(_results(native), _results(shim)):
             if "seams" in after:
-                seams = after["seams"]
+                seams, not_passed = after["seams"], after.get("not_passed", [])
+                functions, classes = after.get("functions", []), after.get("classes", [])
                 break
             if "total" in after:
                 progress(0, after["total"])
@@ -142,6 +167,7 @@ def _report(
     egress = _audit.audit()
     unknown = [way for way in egress if way.state == _audit.UNKNOWN]
     failed = [seam for seam in seams if seam["state"] == "failed"]
+    undriven = sorted({*coverage.not_driven(egress, functions), *classes}) if functions else []
     wrong = (
         any(not row.right for row in rows)
         or any(_uncovered(libraries))
@@ -156,8 +182,10 @@ def _report(
             f"\n{carried} of {requests} requests of {len(rows)} surfaces right, {leaks} leaks, "
             f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
         )
+        for line in _untried(not_passed, undriven)[:2]:
+            say(_cut(line))
         # Below stand an empty line, the counts, the verdict, an empty line and the shell's prompt.
-        room = 24 - len(heading) - 5 - len(broken)
+        room = 24 - len(heading) - 5 - len(broken) - len(_untried(not_passed, undriven)[:2])
         for line in _details(rows, told, libraries, failed, unknown, room):
             say(_cut(line))
     tell(
@@ -171,6 +199,12 @@ def _report(
     for seam in seams:
         tell(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
     tell(f"audit: {_audit.summary(egress)}")
+    for way in unknown:
+        tell(f"  {way.place} ({way.way}): {way.row}")
+    for name in not_passed:
+        tell(f"  no surface passes {name}")
+    for name in undriven:
+        tell(f"  no surface drives {name}")
     tell(f"with {CLIENTS}=1, without the SDK: {_covered(libraries)}")
     for line in _uncovered(libraries):
         tell(f"  {line}")
@@ -183,6 +217,8 @@ def _report(
             "leaks": leaks,
             "seams": seams,
             "audit": _audit.summary(egress),
+            "not passed": not_passed,
+            "not driven": undriven,
             "libraries": libraries,
             "right": status == 0,
         }
@@ -222,14 +258,15 @@ def _details(
 ) -> list[str]:
     """A line for each group of surfaces, then what is wrong; ``room`` lines at most."""
     wrong = [
+        # What no longer fits is the reason for all else that is wrong.
+        *(f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}" for seam in failed),
         *_uncovered(libraries),
         *(
             f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
             for row in rows
             if not row.right
         ),
-        *(f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}" for seam in failed),
-        *(f"UNKNOWN way out: {way.place} ({way.way})" for way in unknown),
+        *(f"UNKNOWN way out: {way.place} ({way.way}): {way.row}" for way in unknown),
     ]
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -255,6 +292,12 @@ def _details(
     left = wrong[max(room - len(lines) - 1, 0) :]
     more = f"and {len(left)} more that are wrong; " if left else ""
     return [*lines, *wrong[: len(wrong) - len(left)], f"{more}each surface and seam: --verbose"]
+
+
+def _untried(not_passed: list[str], undriven: list[str]) -> list[str]:
+    """A line for the rows that no surface passes through, and one for what no surface drives."""
+    found = (("no surface passes", not_passed), ("no surface drives", undriven))
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in found if names]
 
 
 def _covered(libraries: list[dict[str, Any]]) -> str:
@@ -323,7 +366,7 @@ def _facts(here: Prospect) -> dict[str, str]:
     )
     return {
         "dashscope-ws-patch": _installed("dashscope-ws-patch"),
-        "dashscope": _installed("dashscope"),
+        "dashscope": coverage.sdk_version() or _installed("dashscope"),
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
         "the shim is": shim,
@@ -349,7 +392,7 @@ def start_child(task: str, patched: bool = True) -> subprocess.Popen[str]:
     }
     environment.update(DASHSCOPE_WORKSPACE=TENANT, DASHSCOPE_WS_PATCH=str(int(patched)))
     package = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
+    search = os.pathsep.join(filter(None, (_sdk, package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "dashscope_ws_patch.selftest.doctor", task],
         env={**environment, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
@@ -420,7 +463,9 @@ def drive_all() -> None:
 
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    with Loopback() as loopback, redirect(loopback.port):
+    with Loopback() as loopback, redirect(loopback.port), contextlib.ExitStack() as stack:
+        is_patched = _activation.is_patched()
+        ran = stack.enter_context(coverage.watching()) if is_patched else set()
         drive = _surfaces.Drive(loopback)
         _surfaces.prepare(drive)
         driven = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
@@ -440,7 +485,13 @@ def drive_all() -> None:
                 leaks=sum(bool(request.workspaces) for request in requests if request.foreign),
                 error=error,
             )
-    _write(seams=seam_states() if _activation.is_patched() else [])
+        seams = seam_states() if is_patched else []
+    _write(
+        seams=seams,
+        not_passed=coverage.rows_not_passed(ran) if is_patched else [],
+        functions=coverage.functions_that_ran(ran),
+        classes=coverage.classes_not_driven(ran) if is_patched else [],
+    )
 
 
 def _is_right(request: Request) -> bool:
