@@ -90,11 +90,12 @@ def carried(result: Any, holding: Holding) -> Any:
 
 
 def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> Callable[..., Any]:
-    """A callable that runs ``fn`` where ``holding`` holds, and leaves its thread as it was."""
+    """A callable that runs ``fn``, and what it returns to run later, where ``holding`` holds, and
+    leaves its thread as it was."""
 
     @functools.wraps(fn, updated=())
     def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return run(_holding(holding), functools.partial(fn, *args, **kwargs))
+        return carried(run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding)
 
     return in_scope
 

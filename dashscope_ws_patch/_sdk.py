@@ -308,7 +308,7 @@ def _is_of_another(owner: Any) -> bool:
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)
-    return source != "named" and workspace != (sent and sent[1])
+    return bool(source != "named" and workspace != (sent and sent[1]))
 
 
 unseen(globals(), __name__)

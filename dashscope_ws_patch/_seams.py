@@ -17,11 +17,19 @@ from typing import Any
 
 from . import _clients as clients
 from . import _sdk as sdk
+from . import _studio as studio
 from ._seam import Seam
 
 
-def row(module: str, *rest: Any, covers: str = "") -> Seam:
-    return Seam(f"dashscope.{module}", *rest, covers=covers)
+def row(
+    module: str,
+    attributes: str,
+    adapter: Any,
+    since: str,
+    until: str | None = None,
+    covers: str = "",
+) -> Seam:
+    return Seam(f"dashscope.{module}", attributes, adapter, since, until, covers)
 
 
 #: Modules whose every request goes to the service, wherever the SDK was pointed.
@@ -108,7 +116,8 @@ SEAMS = (
     row("aigc.chat_completion", "AioGeneration.*", sdk.at_call, "1.22.1"),
     row("aigc.multimodal_conversation", "*.*", sdk.call, "1.8.0"),
     row("aigc.image_synthesis",
-        "ImageSynthesis.async_call ImageSynthesis.sync_call AioImageSynthesis.*", sdk.call, "1.24.3"),
+        "ImageSynthesis.async_call ImageSynthesis.sync_call AioImageSynthesis.*", sdk.call,
+        "1.24.3"),
     row("aigc.image_generation", "*.*", sdk.call, "1.25.7"),
     row("aigc.video_synthesis", "VideoSynthesis.async_call", sdk.call, "1.21.0"),
     row("aigc.video_synthesis", "AioVideoSynthesis.*", sdk.call, "1.24.3"),
@@ -164,9 +173,9 @@ SEAMS = (
     row("agentstudio.pagination", "CursorPage.get_next AsyncCursorPage.get_next", sdk.call,
         "1.26.2"),
     row("agentstudio.resources.*", "*(client).*", sdk.at_call, "1.26.2"),
-    row("agentstudio.client", "Client.__init__ AsyncClient.__init__", clients.studio, "1.26.2"),
-    row("agentstudio.client", "_resolve_base_url", clients.studio_url, "1.26.2"),
-    row("agentstudio.transport", _RUNS, clients.studio_transport, "1.26.2",
+    row("agentstudio.client", "Client.__init__ AsyncClient.__init__", studio.constructor, "1.26.2"),
+    row("agentstudio.client", "_resolve_base_url", studio.base_url, "1.26.2"),
+    row("agentstudio.transport", _RUNS, studio.transport, "1.26.2",
         covers="SyncTransport AsyncTransport"),
 )
 # fmt: on
