@@ -133,7 +133,7 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
                     finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
             _patched = _workspace.in_force = True
             _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
-            sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _finder)
             _workspace.on_scope = _entering
             if _workspace.scope.get() is not None:
                 _entering()
