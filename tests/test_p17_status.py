@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from _environments import BIN, clean
 
+from dashscope_ws_patch.cli.install import sealed
 from dashscope_ws_patch.selftest.loopback import Loopback
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +92,9 @@ def test_p17_status_says_what_the_next_program_does(
             output([*shim, "uninstall"])
     found = json.loads(said)
     assert code == status
-    assert (found["active"], found["wrong"]) == (sent != [[]], sent == [] and status == 1)
+    assert (found["active"], found["wrong"]) == (sent != [[]], status == 1)
+    assert found["status"] == status
+    assert found["active"] or "import dashscope_ws_patch" in found["advice"][-1] or found["notes"]
     named = found["workspace"] if found["active"] else None
     assert named == (sent[0] or [None])[0] if sent else named is None
 
@@ -113,5 +116,77 @@ def test_p17_status_names_what_most_requests_carry(variable: str, url: str, name
         text=True,
     )
     found = json.loads(done.stdout)
-    assert (found["workspace"], done.returncode) == (named, 0)
-    assert bool(found["notes"]) == ("llm-b" in url)
+    # What is no URL is none that a program could send to.
+    assert (found["workspace"], done.returncode) == (named, 0 if "llm-b" in url else 2)
+    assert ("llm-b" if "llm-b" in url else "sends nothing") in str(found["notes"])
+
+
+COMMANDS = (["status", "--json"], ["check", "--json"], ["doctor", "--json"])
+
+
+@pytest.mark.parametrize(
+    "variables, wrong",
+    [
+        ({**PATH, "DASHSCOPE_WORKSPACE": "llm-a"}, ""),
+        ({"DASHSCOPE_WORKSPACE": "llm-a"}, "not active"),
+        ({**PATH, "DASHSCOPE_WORKSPACE": "not one"}, "'not one'"),
+        ({"DASHSCOPE_WS_PATCH": "0"}, "DASHSCOPE_WS_PATCH switches it off"),
+        ({**PATH, "DASHSCOPE_WORKSPACE": "llm-a", "DASHSCOPE_HTTP_BASE_URL":
+          "https://llm-b.cn-beijing.maas.aliyuncs.com/api/v1"},
+         "DASHSCOPE_HTTP_BASE_URL wins over llm-a"),
+        ({**PATH, "DASHSCOPE_WORKSPACE": "llm-a", "DASHSCOPE_WS_PATCH_CLIENTS": "perhaps"},
+         "DASHSCOPE_WS_PATCH_CLIENTS is 'perhaps'"),
+    ],
+)  # fmt: skip
+def test_p17_status_check_and_doctor_agree_about_what_is_wrong(
+    variables: dict[str, str], wrong: str
+) -> None:
+    """And so do what they print and their exit status."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dashscope_ws_patch", *command],
+            env=clean(LC_ALL="C", **variables), stdout=subprocess.PIPE, text=True,
+        )
+        for command in COMMANDS
+    ]  # fmt: skip
+    status, check, doctor = (json.loads(process.communicate()[0]) for process in running)
+    codes = [process.returncode for process in running]
+    assert codes == [status["status"], check["status"], doctor["status"]]
+    assert (status["wrong"], doctor["right"]) == (bool(wrong), not wrong)
+    # There is no key: whether the workspace works, check cannot say.
+    assert codes == ([1, 1, 1] if wrong else [0, 2, 0])
+    assert check["here"]["answer"] == ("no" if wrong else "yes")
+    if wrong:
+        for told in (status["notes"], check["environment"], doctor["environment"]):
+            assert wrong in str(told) or not status["active"]
+
+
+def test_p17_status_knows_what_an_earlier_release_has_installed(python: str) -> None:
+    """1.0.0 copied its start-up file into site-packages, by a name that is found first."""
+    startup = """
+import sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "dashscope":
+            import dashscope_ws_patch
+sys.meta_path.insert(0, Finder)
+"""
+    purelib = Path(
+        subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout.strip()
+    )  # fmt: skip
+    old = purelib / "sitecustomize.py"
+    old.write_bytes(sealed(startup))
+    try:
+        done = subprocess.run(
+            [python, "-m", "dashscope_ws_patch", "status", "--json"],
+            env=clean(DASHSCOPE_WORKSPACE="llm-a"), cwd="/", capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        old.unlink()
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["active"]) == (0, True)
+    assert found["ways"] == [f"install of an earlier release: {old}"]
