@@ -28,6 +28,12 @@ RECIPES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a framework writes where it is imported, such as the logs of modelscope_agent."""
+    monkeypatch.chdir(tmp_path)
+
+
 def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The recipe as a module, or skipped where its framework is not installed."""
     needs, _ = RECIPES[name]
