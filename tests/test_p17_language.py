@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dashscope_ws_patch.cli import install
 from dashscope_ws_patch.cli._language import CHINESE
 from dashscope_ws_patch.cli.main import COMMANDS
 
@@ -106,3 +107,19 @@ def test_p17_run_sets_the_own_host() -> None:
     for option, value in ([], "None"), (["--own-host"], "1"), (["--own-host=cn-x"], "cn-x"):
         said = command("run", "-w", "llm-a", *option, "--", sys.executable, "-c", code)
         assert said == f"{value}\n"
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_p18_a_conda_environment_is_one_and_condas_own_is_none(
+    base: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    if base:
+        (tmp_path / "condabin").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    if base:
+        with pytest.raises(install.CommandError, match="--system"):
+            install._site_packages(system=False)
+    else:
+        assert install._site_packages(system=False)
