@@ -274,9 +274,9 @@ def test_p12_a_malformed_workspace_is_refused_before_anything_is_sent(
 
 
 @every_way
-def test_p19_the_error_shows_the_line_of_the_program(service: Hopping, sender: Way) -> None:
+def test_p19_a_request_that_has_no_scope_is_refused(service: Hopping, sender: Way) -> None:
     with environment(DASHSCOPE_WORKSPACE="ws_env", DASHSCOPE_WS_PATCH_REQUIRE_SCOPE="1"):
-        with pytest.raises(WorkspaceError, match=r'the call is at ".*library_calls\.py"'):
+        with pytest.raises(WorkspaceError, match="DASHSCOPE_WS_PATCH_REQUIRE_SCOPE"):
             send(service, sender)
         assert service.drain() == []
         send(service, sender, ELSEWHERE)
