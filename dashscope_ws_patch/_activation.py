@@ -285,32 +285,17 @@ def _look_for_modules() -> None:
     """Note the rows whose module this release should have, and has not; and where a request object
     is no longer covered, cover the connections that other modules make for it."""
     package = sys.modules.get(SDK)
-    if package is None or _done.get(id(package)) is not package or _is_complete.get(SDK) is package:
+    if package is None or id(package) not in _done or _is_complete.get(SDK) is package:
         return
     _is_complete[SDK] = package
-    from importlib.machinery import PathFinder
-
     from . import _edge
     from ._seams import FOR_REQUESTS, SEAMS
+    from .hint.nearest import without_module
 
-    found: dict[str, Any] = {SDK: package.__spec__}
-
-    def spec(name: str) -> Any:
-        if name not in found:
-            above = getattr(spec(name.rpartition(".")[0]), "submodule_search_locations", None)
-            found[name] = PathFinder.find_spec(name, above) if above else None
-        return found[name]
-
-    if spec(SDK + ".version") is None:  # it is not loaded from files
-        return
-    for seam in SEAMS:
-        name = seam.module.rpartition(".*")[0] or seam.module
-        if seam not in _states and is_due(seam) and spec(name) is None:
-            from .hint.nearest import missing_module
-
-            error = LookupError(missing_module(name, seam.attributes))
-            _states[seam] = FAILED, f"LookupError: {error}"
-            _complain(f"{name} (LookupError: {error})", error)
+    due = [seam for seam in SEAMS if seam not in _states and is_due(seam)]
+    for seam, reason in without_module(package, due):
+        _states[seam] = FAILED, f"LookupError: {reason}"
+        _complain(f"{seam.module} ({reason})", LookupError(reason))
     if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
             _put_all(_edge.replaced(sys.modules[other], _edge.leads_to_service))

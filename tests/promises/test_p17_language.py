@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from environments import ROOT
 
 from dashscope_ws_patch.cli import install
 from dashscope_ws_patch.cli._language import CHINESE
 from dashscope_ws_patch.cli.main import COMMANDS
 
-from environments import ROOT
 PACKAGE = ROOT / "dashscope_ws_patch"
 CHARACTER = re.compile("[\u4e00-\u9fff]")
 
