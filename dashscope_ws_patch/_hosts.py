@@ -82,6 +82,6 @@ def _entries(text: str) -> list[str]:
         if not _ENTRY.fullmatch(entry):
             raise _workspace.WorkspaceError(
                 f"the environment variable {VARIABLE} has the entry "
-                f"{_workspace.masked(entry)!r}, but {HOSTS_RULE}"
+                f"{_workspace.masked(entry, 253)!r}, but {HOSTS_RULE}"
             )
     return [entry.lower() for entry in entries if entry]
