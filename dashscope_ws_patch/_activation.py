@@ -448,7 +448,12 @@ def _complain(what: str, error: Exception) -> None:
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
-    _look_for_modules()
+    try:
+        _look_for_modules()
+    except SeamError:
+        raise
+    except Exception as error:  # no wrapt, which was told already
+        _complain(f"the table of seams ({type(error).__name__}: {error})", error)
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(

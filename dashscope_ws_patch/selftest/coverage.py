@@ -41,7 +41,7 @@ def folder_for(path: str) -> str:
 
 
 def sdk_version() -> str | None:
-    """The version of the SDK that would be imported, as it says itself; None where it does not."""
+    """The version of the SDK that would be imported, by its own word; None without one."""
     folder = sdk_folder()
     source = folder / "version.py" if folder else None
     if source is None or not source.is_file():
