@@ -412,8 +412,8 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
 
 def is_due(seam: Seam) -> bool:
     """Whether the SDK release that is installed should have what a row stands for."""
-    release = _numbers(sdk_release())
-    return _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release)
+    release = numbers(sdk_release())
+    return numbers(seam.since) <= release and not (seam.until and numbers(seam.until) <= release)
 
 
 def sdk_release() -> str:
@@ -433,7 +433,7 @@ def sdk_release() -> str:
         return str(import_module(SDK + ".version").__version__)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def numbers(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".")[:3] if part.isdigit())
 
 

@@ -35,7 +35,8 @@ def folder_for(path: str) -> str:
     it, if it is the package itself. Raises FileNotFoundError if no SDK is there."""
     given = Path(path).resolve()
     for folder in (given, given / "src", given.parent):
-        if (folder / SDK / "version.py").is_file() and (folder != given.parent or given.name == SDK):
+        is_there = (folder / SDK / "version.py").is_file()
+        if is_there and (folder != given.parent or given.name == SDK):
             return str(folder)
     raise FileNotFoundError(f"no package {SDK!r} in {path}")
 
