@@ -133,7 +133,7 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
                     finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
             _patched = _workspace.in_force = True
             _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
-            sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _finder)
             _workspace.on_scope = _entering
             if _workspace.scope.get() is not None:
                 _entering()
@@ -227,7 +227,7 @@ def _ran(module: Any, users: list[str]) -> None:
         name = module.__name__
         _known[name] = _done[id(module)] = module
         try:
-            rows = _rows(_is_sdk(name))
+            by_module = _rows(_is_sdk(name))
         except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
             _complain(f"the table of seams ({type(error).__name__}: {error})", error)
             return
@@ -235,7 +235,7 @@ def _ran(module: Any, users: list[str]) -> None:
             return
         if name in _awaited_libraries:
             _libraries_module.active = True
-        rows = rows.get(name, []) + rows.get(f"{name.rpartition('.')[0]}.*", [])
+        rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
         for seam in rows:
             try:
                 state = _apply(seam, module, users, rows), ""
@@ -440,7 +440,8 @@ def numbers(release: str) -> tuple[int, ...]:
 def _complain(what: str, error: Exception) -> None:
     """Note what could not be applied, to be told with all else of the same import."""
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
-        raise SeamError(f"cannot patch {what}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on") from error
+        message = f"cannot patch {what}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on"
+        raise SeamError(message) from error
     if what not in _told:
         _told.add(what)
         _untold.append(what)

@@ -76,7 +76,7 @@ def carried(result: Any, holding: Holding) -> Any:
     """
     kind = type(result)
     if kind is types.CoroutineType:
-        wrapped: Any = _coroutine(_Owned(result, holding))
+        wrapped: Any = coroutine(Owned((result, holding)))
     elif kind is types.GeneratorType:
         flags = result.gi_code.co_flags
         steps = _awaitable_steps if flags & _AWAITABLE else _steps
@@ -90,11 +90,12 @@ def carried(result: Any, holding: Holding) -> Any:
 
 
 def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> Callable[..., Any]:
-    """A callable that runs ``fn`` where ``holding`` holds, and leaves its thread as it was."""
+    """A callable that runs ``fn``, and what it returns to run later, where ``holding`` holds, and
+    leaves its thread as it was."""
 
     @functools.wraps(fn, updated=())
     def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return run(_holding(holding), functools.partial(fn, *args, **kwargs))
+        return carried(run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding)
 
     return in_scope
 
@@ -213,28 +214,23 @@ def _awaitable_steps(inner: Any, held: Held) -> Generator[Any, Any, Any]:
     return (yield from _steps(inner, held))
 
 
-class _Owned:
-    """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
-    warning of its own."""
+class Owned(tuple):  # type: ignore[type-arg]
+    """A coroutine, and what holds in it. Nobody else will await it: where its wrapper goes before
+    it was begun, it needs no warning of its own."""
 
-    __slots__ = ("holding", "inner")
-
-    def __init__(self, inner: Any, holding: Holding) -> None:
-        self.inner = inner
-        self.holding = holding
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        for each in self.holding:
-            if each[0].get() is not each[1]:
-                return _steps(self.inner, _holding(self.holding))
-        return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
+    __slots__ = ()
 
     def __del__(self) -> None:
-        self.inner.close()
+        self[0].close()
 
 
-async def _coroutine(owned: _Owned) -> Any:
-    return await owned
+async def coroutine(owned: Owned) -> Any:
+    """The coroutine that drives the one in ``owned``."""
+    inner, holding = owned
+    for each in holding:
+        if each[0].get() is not each[1]:
+            return await _awaitable_steps(inner, _holding(holding))
+    return await inner  # it holds here as well
 
 
 def _first_step(inner: Any) -> Any:

@@ -159,7 +159,8 @@ def settle(
         chosen = BY_SDK if label == found else _chosen(label)
     workspace: str | None = _told_here() or getattr(found, "named", None)
     source: str | None = "named"
-    if label is not None and chosen is BY_CALL and (label != workspace or type(workspace) is InHost):
+    by_host = label != workspace or type(workspace) is InHost
+    if label is not None and chosen is BY_CALL and by_host:
         return url, headers, label, "host"
     if workspace:  # rules 1 and 2
         if workspace == found:

@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from types import FunctionType, ModuleType
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import wrapt
 
@@ -32,10 +32,36 @@ Service = Optional[Callable[[str], bool]]
 #: Where responses and connections of the SDK keep what was sent for them.
 SENT = "_dashscope_ws_patch_sent"
 
+
+class Beside:
+    """What is kept of objects for as long as they live, by identity: some of the SDK's, pydantic's,
+    have no hash. Nothing is written to the objects, which stay picklable as they were."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[ref[Any], Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __setitem__(self, owner: Any, value: Any) -> None:
+        key = id(owner)
+
+        def forget(gone: ref[Any]) -> None:
+            # Where nothing counts references, this comes late: the id may be another's by now.
+            if key in self._kept and self._kept[key][0] is gone:
+                del self._kept[key]
+
+        self._kept[key] = ref(owner, forget), value
+
+    def get(self, owner: Any, default: Any = None) -> Any:
+        known, value = self._kept.get(id(owner), (None, None))
+        return value if known is not None and known() is owner else default
+
+
 #: The scopes in which objects of the SDK were made, and what was sent for them (URL, workspace and
 #: source), beside the objects, which stay picklable as they were.
-births: WeakKeyDictionary[Any, Scope] = WeakKeyDictionary()
-sent_for: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+births = Beside()
+sent_for = Beside()
 
 #: The hosts of base URLs that calls were given.
 hosts_named: set[str] = set()

@@ -99,7 +99,8 @@ def on_host_of(url: str, workspace: str, region: str) -> str:
     parts = urlsplit(url)
     before, at, host = parts.netloc.rpartition("@")
     _, colon, port = host.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{before}{at}{workspace}.{region}{DOMAIN}{colon}{port}"))
+    host = f"{workspace}.{region}{DOMAIN}{colon}{port}"
+    return urlunsplit(parts._replace(netloc=before + at + host))
 
 
 def filled(url: str, workspace: str) -> str:

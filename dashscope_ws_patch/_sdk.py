@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -173,7 +174,14 @@ def at_call(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return result if kwargs.get("workspace") else _later(result)
+        if kwargs.get("workspace"):  # its one request is told by it
+            return result
+        if result.__class__ is not CoroutineType:
+            return _later(result)
+        here = _workspace.scope
+        carried: Any = _carry.coroutine(_carry.Owned((result, ((here, here.get()),))))
+        carried.__name__, carried.__qualname__ = result.__name__, result.__qualname__
+        return carried
 
     return call
 
@@ -300,7 +308,7 @@ def _is_of_another(owner: Any) -> bool:
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)
-    return source != "named" and workspace != (sent and sent[1])
+    return bool(source != "named" and workspace != (sent and sent[1]))
 
 
 unseen(globals(), __name__)

@@ -678,7 +678,7 @@ def _judged_beside(
             f"the request went without {named}, since {answer.host} is not known for the service.",
             f"请求没有带 {named}，因为 {answer.host} 不在已知的服务地址中。",
         )
-        advice = Text(*[f"export {_hosts.HOSTS}={answer.host}"] * 2)
+        advice = Text(*[f"export {_workspace.HOSTS}={answer.host}"] * 2)
         status = REFUSED
     else:
         text, advice, status = _judged([answer], options.model, here)
