@@ -11,18 +11,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import FunctionType, ModuleType
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import urlsplit
 from weakref import ref
 
-import wrapt
-
 from . import _decision
 from ._carry import in_scope, unseen
 from ._decision import BASES, HEADER, is_named, scope_here, sdk, settle, workspace_in_headers
 from ._hosts import in_url, workspace_in_host
+from ._methods import Wrapper
 from ._workspace import Scope, scope
 from .hint.watch import heard, watched
 
@@ -63,6 +62,9 @@ class Beside:
 births = Beside()
 sent_for = Beside()
 
+#: Whether a pool is lending one of its websockets.
+lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
+
 #: The hosts of base URLs that calls were given.
 hosts_named: set[str] = set()
 
@@ -101,7 +103,7 @@ def sender(original: Any, service: Service, library: Any = None) -> Any:
     """What stands for ``original``, a function or class of a library that sends; None for any
     other. ``library`` is where it is looked up again when it is called."""
     way = _way_of(original)
-    return way and wrapt.FunctionWrapper(original, functools.partial(way.call, service, library))
+    return way and Wrapper(original, functools.partial(way.call, service, library))
 
 
 def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
@@ -253,7 +255,7 @@ def _importing(function: FunctionType, service: Service) -> Any:
         _, given, sent = _placed(service, 0, "headers", (), given)
         return watched(wrapped(**given), sent)
 
-    return wrapt.FunctionWrapper(function, call)
+    return Wrapper(function, call)
 
 
 # Objects that send, through one of their methods

@@ -67,13 +67,10 @@ _OLD_TYPING = sys.version_info < (3, 11)
 LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-class Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A function that passes for the one in whose place it stands, coroutine function or not, up to
-    its code and defaults."""
-
+class _ByReference:
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
-        original = self.__wrapped__
+        original: Any = self.__wrapped__  # type: ignore[attr-defined]
         found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
@@ -82,6 +79,15 @@ class Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
+
+
+class Disguised(_ByReference, wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function that passes for the one in whose place it stands, coroutine function or not, up to
+    its code and defaults."""
+
+
+class Wrapper(_ByReference, wrapt.FunctionWrapper):  # type: ignore[misc]
+    """A function or class, and what is called in its place."""
 
 
 class _DisguisedMethod(Disguised):
