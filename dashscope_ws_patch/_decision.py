@@ -86,6 +86,15 @@ _environ, _encoded, _OWN_HOST = _workspace.environ, _workspace.encoded, _workspa
 Settled = tuple[Any, Any, Optional[str], Optional[str]]
 
 
+class SettledHeaders(dict):  # type: ignore[type-arg]
+    """Headers of a handshake that the SDK's layer has settled: the library below takes them as they
+    are. They pass through websocket-client, which may shake hands much later, in another thread."""
+
+
+class SettledLines(list):  # type: ignore[type-arg]
+    """The same in "Name: value" lines."""
+
+
 def settle(
     url: str,
     headers: Any = None,

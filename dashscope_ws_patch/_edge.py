@@ -107,7 +107,10 @@ def _function(url_at: int, key: str = "headers") -> Callable[..., Any]:
         target, headers, workspace, source = settled
         if owner is not None:
             vars(owner)[SENT] = target, workspace, source
-        if headers is not None:
+        if key == "header":
+            kind = _decision.SettledHeaders if isinstance(headers, dict) else _decision.SettledLines
+            kwargs[key] = kind(headers or ())
+        elif headers is not None:
             kwargs[key] = headers
         if target is not url:
             if "url" in kwargs:
