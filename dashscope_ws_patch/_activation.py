@@ -47,6 +47,10 @@ class SeamError(RuntimeError):
     """A seam of this SDK release cannot be applied (raised with DASHSCOPE_WS_PATCH_STRICT=1)."""
 
 
+#: The original of what a class itself does not have.
+_INHERITED = object()
+
+
 class _Patch(NamedTuple):
     owner: Any
     name: str
@@ -65,6 +69,8 @@ _known = _workspace.modules
 _done: dict[int, ModuleType] = {}
 #: ``_libraries``, once it is loaded: of this very copy of the package, whatever sys.modules says.
 _libraries_module: Any = None
+#: The SDK, once it is imported and its table was compared with it.
+_is_complete: dict[str, ModuleType] = {}
 #: What could not be applied, and was not told yet; what was.
 _untold: list[str] = []
 _told: set[str] = set()
@@ -127,6 +133,8 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
                 # The package was dropped from sys.modules and is imported anew: it takes over.
                 if type(finder).__module__ == Finder.__module__ and finder is not _finder:
                     finder.unpatch()  # type: ignore[attr-defined]
+                    # Who holds names of the older copy enters scopes by them.
+                    finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
             _patched = _workspace.in_force = True
             _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
             sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
@@ -152,12 +160,16 @@ def unpatch() -> None:
         _workspace.on_scope = None
         _pools.unfollow()
         for made in reversed(_patches):
+            kept = isinstance(made.owner, (ModuleType, type))
+            now = vars(made.owner).get(made.name) if kept else getattr(made.owner, made.name)
             # What somebody else has wrapped since stays: it is no longer ours to put back.
-            if vars(made.owner).get(made.name) is made.replacement:
+            if now is made.replacement and made.original is _INHERITED:
+                delattr(made.owner, made.name)
+            elif now is made.replacement:
                 setattr(made.owner, made.name, made.original)
             if isinstance(made.owner, ModuleType):
                 _exchange(made.owner, made.replacement, made.original, list(sys.modules))
-        for forgotten in (_patches, _states, _known, _done, _untold):
+        for forgotten in (_patches, _states, _known, _done, _is_complete, _untold):
             forgotten.clear()
 
 
@@ -208,7 +220,7 @@ def _patch_imported() -> None:
     for name in [name for name in list(sys.modules) if _is_wanted(name)]:
         module = sys.modules.get(name)
         if module is not _known.get(name):
-            if not _finder.is_running(module):
+            if not _finder.is_running(module) and id(module) not in _done:
                 _ran(module, list(sys.modules))
             _known[name] = module
     _tell()
@@ -217,7 +229,7 @@ def _patch_imported() -> None:
 def _ran(module: Any, users: list[str]) -> None:
     """Patch a module whose code has run; ``users`` may have taken names from it by value."""
     with _lock:
-        if not _patched or not isinstance(module, ModuleType) or id(module) in _done:
+        if not _patched or not isinstance(module, ModuleType):
             return
         name = module.__name__
         _known[name] = _done[id(module)] = module
@@ -268,12 +280,47 @@ def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:
     if name in FOR_REQUESTS or (covering and FAILED not in covering and name not in ALL_TO_SERVICE):
         return
     service = None if name in ALL_TO_SERVICE else _edge.leads_to_service
-    for key, instead in _edge.replaced(module, service).items():
-        _put(module, key, vars(module)[key], instead)
-    if FAILED in covering:  # connections that others make for it are no longer covered either
+    _put_all(_edge.replaced(module, service))
+
+
+def _put_all(replaced: Iterator[tuple[Any, str, Any]]) -> None:
+    for owner, name, instead in list(replaced):
+        _put(owner, name, _own(owner, name), instead)
+
+
+def _look_for_modules() -> None:
+    """Note the rows whose module this release should have, and has not; and where a request object
+    is no longer covered, cover the connections that other modules make for it."""
+    package = sys.modules.get(SDK)
+    if package is None or _done.get(id(package)) is not package or _is_complete.get(SDK) is package:
+        return
+    _is_complete[SDK] = package
+    from importlib.machinery import PathFinder
+
+    from . import _edge
+    from ._seams import FOR_REQUESTS, SEAMS
+
+    found: dict[str, Any] = {SDK: package.__spec__}
+
+    def spec(name: str) -> Any:
+        if name not in found:
+            above = getattr(spec(name.rpartition(".")[0]), "submodule_search_locations", None)
+            found[name] = PathFinder.find_spec(name, above) if above else None
+        return found[name]
+
+    if spec(SDK + ".version") is None:  # it is not loaded from files
+        return
+    for seam in SEAMS:
+        name = seam.module.rpartition(".*")[0] or seam.module
+        if seam not in _states and is_due(seam) and spec(name) is None:
+            from .hint.nearest import missing_module
+
+            error = LookupError(missing_module(name, seam.attributes))
+            _states[seam] = FAILED, f"LookupError: {error}"
+            _complain(f"{name} (LookupError: {error})", error)
+    if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
-            for key, instead in _edge.replaced(sys.modules[other], service).items():
-                _put(sys.modules[other], key, vars(sys.modules[other])[key], instead)
+            _put_all(_edge.replaced(sys.modules[other], _edge.leads_to_service))
 
 
 def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:
@@ -323,8 +370,10 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 for key, value in vars(owner).items()
                 if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
             ]
-        if not found and "*" not in path and not any_of:
-            _missing(seam, path, name, module)
+        if not found and "*" not in path and not any_of and is_due(seam):
+            from .hint.nearest import missing_attribute
+
+            raise LookupError(missing_attribute(module, path, name))
         nothing = nothing and not found
         yield from found
     if any_of and nothing:
@@ -333,7 +382,9 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
 
 def _own(owner: Any, name: str) -> Any:
     """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
-    return getattr(owner, name) if isinstance(owner, ModuleType) else vars(owner)[name]
+    if isinstance(owner, type):
+        return vars(owner).get(name, _INHERITED)
+    return getattr(owner, name)
 
 
 def _sdks(kind: Any, module: ModuleType, path: str) -> Any:
@@ -369,30 +420,6 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
             for key, value in list(vars(user).items()):
                 if value is old:
                     setattr(user, key, new)
-
-
-def _missing(seam: Seam, path: str, name: str, module: ModuleType) -> None:
-    """Raise LookupError if this release should have what is missing; it says what is nearest."""
-    if not is_due(seam):
-        return
-    from difflib import get_close_matches
-
-    owner: Any = getattr(module, path, None) if path else module
-    where = path if owner is not None else seam.module
-    missing, owner = (name, owner) if owner is not None else (path, module)
-    kinds = (type,) if missing[:1].isupper() else (FunctionType, classmethod, staticmethod)
-    names = [
-        key
-        for key, value in vars(owner).items()
-        if isinstance(value, kinds)
-        and getattr(value, "__module__", module.__name__) == module.__name__
-        and not key.startswith("__")
-    ]
-    nearest = get_close_matches(missing, names, 3, 0) if missing != "*" else []
-    raise LookupError(
-        f"{where or seam.module} has no {missing}"
-        + (f"; it has {' or '.join(nearest)}" if nearest else "")
-    )
 
 
 def is_due(seam: Seam) -> bool:
@@ -433,6 +460,7 @@ def _complain(what: str, error: Exception) -> None:
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
+    _look_for_modules()
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(
@@ -441,6 +469,7 @@ def _tell() -> None:
         )
 
 
-_finder: Any = Finder(_is_wanted, _ran, _tell)
-#: For a copy of the package that takes over: who holds the names of this one enters its scopes.
-_finder.scope, _finder.unpatch = _workspace.scope, unpatch
+# After an import of the SDK, what was imported past the finder meanwhile is patched too.
+_finder: Any = Finder(_is_wanted, _ran, _patch_imported)
+#: For a copy of the package that takes over.
+_finder.workspace, _finder.unpatch = _workspace, unpatch

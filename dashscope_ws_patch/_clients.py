@@ -7,111 +7,103 @@ is sent.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import os
-from typing import Any
+import sys
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 import wrapt
 
-from . import _decision, _workspace
+from . import _carry, _decision, _workspace
 from ._carry import unseen
 from ._decision import (
     BY_CALL,
     BY_PROGRAM,
+    BY_SDK,
     HEADER,
+    Chosen,
     Found,
     ambient,
     is_named,
     scope_here,
     sdk,
     settle,
-    with_workspace,
     without_workspace,
     workspace_in_headers,
 )
 from ._edge import SENT
 from ._hosts import require_host_label, with_host_workspace, workspace_in_host
-from ._methods import method
-from .hint.watch import look, watched
+from ._methods import Adapter, method
+from ._workspace import Scope
+from .hint.watch import fine, look, watched
 
-_CONFIG = "dashscope.v2._config"
-#: Where a configuration, a transport or a connection pool keeps what the shim knows of it.
+#: Where a transport or a session keeps its ``Sender``.
 _KEPT = "_dashscope_ws_patch"
 
 
 # What a client was told, and what it has found
 
 
-def config(original: Any) -> Any:
-    """``resolve_config``: what nobody has named is marked, for all that the SDK makes of it."""
+class Sender(NamedTuple):
+    """What a transport, or a session that connects later, was told or has found."""
 
-    @functools.wraps(original)
-    def resolve_config(*args: Any, **kwargs: Any) -> Any:
-        space = kwargs.get("workspace")
-        if isinstance(space, Found) and not space:
-            kwargs["workspace"] = None  # it is looked for again
-        made = original(*args, **kwargs)
-        _mark(made, space, kwargs.get("base_url"))
-        return made
-
-    return resolve_config
-
-
-def _mark(config: Any, space: Any, url: Any) -> None:
-    """Mark what a configuration holds beside ``space`` and ``url``, which it was given."""
-    put = functools.partial(object.__setattr__, config)  # it is frozen
-    put(_KEPT, True)
-    if not is_named(space):
-        named = workspace_in_host(url) if is_named(url) else getattr(space, "named", None)
-        born = scope_here() or getattr(space, "born", None)
-        if config.workspace or born or named:
-            put("workspace", Found(config.workspace, born, named))
-    if config.configured_base_url and not is_named(url):
-        put("configured_base_url", Found(config.configured_base_url))
-
-
-def _configuration(client: Any) -> Any:
-    """The configuration of a client. Of one that is older than the shim, what the SDK would find
-    now was found, and all else is treated as told."""
-    config = client.config
-    if _KEPT not in vars(config):
-        url = config.configured_base_url
-        found = config.workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE")
-        base = _found_by_sdk("base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL")
-        _mark(config, None if found else config.workspace, None if url == base else url)
-    return config
-
-
-def _found_by_sdk(name: str, *variables: str) -> Any:
-    module = sdk(_CONFIG)
-    found = module.settings.get_explicit(name)
-    for variable in variables:
-        found = found or os.environ.get(variable)
-    return found or module._load_config_file(module.default_config_path()).get(name)
+    #: A string where the calling code has named it, else ``Found``.
+    workspace: Any = None
+    #: The URL under which it sends, who has chosen its host, and the region of a default endpoint.
+    url: str = ""
+    chosen: Chosen | None = None
+    region: str | None = None
+    #: The scope in which it was made.
+    born: Scope | None = None
+    #: Whether its connection pool is the calling code's own, with defaults of its own.
+    own_pool: bool = False
+    #: Whether it is agentstudio's, mounted on a 2.x client in whichever scope first asked for it.
+    mounted: bool = False
 
 
 @method
 def client(function: Any) -> Any:
-    """The constructor of ``Client`` and ``AsyncClient``, which may be given a connection pool."""
+    """The constructor of ``Client`` and ``AsyncClient``: what nobody has named is marked as found,
+    for all that the SDK makes of it."""
+    _mark_older(function)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        workspace = kwargs.get("workspace")
+        if isinstance(workspace, Found) and not workspace:
+            kwargs["workspace"] = None  # with_options hands it on: it is looked for again
         function(self, *args, **kwargs)
-        config, transport = self.config, self._transport
-        if transport._owns_client:  # derived clients may share it
-            vars(transport._client)[_KEPT] = True
-        named = None if _is_sdks(transport._client) else _named_by_pool(transport._client)
-        if named and not is_named(config.workspace):
-            found = Found(config.workspace, getattr(config.workspace, "born", None), named)
-            object.__setattr__(config, "workspace", found)
-        vars(transport)[_KEPT] = config
+        _mark(self, workspace, kwargs.get("base_url"), scope_here())
 
     return __init__
 
 
-def _is_sdks(pool: Any) -> bool:
-    """Whether the SDK has made a connection pool: it has the client's findings as its defaults."""
-    return vars(pool).get(_KEPT) is True
+def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
+    """Mark what a client holds beside ``workspace`` and ``url``, which it was given."""
+    config, transport = client.config, client._transport
+    pool = transport._client
+    # A derived client may share the pool that the SDK has made for another.
+    agent = (getattr(pool, "headers", None) or {}).get("user-agent") or ""
+    own_pool = not transport._owns_client and not str(agent).startswith("dashscope-v2-")
+    put = functools.partial(object.__setattr__, config)  # it is frozen
+    if is_named(workspace):
+        born = None
+    else:
+        born = born or getattr(workspace, "born", None)
+        named = workspace_in_host(url) if is_named(url) else getattr(workspace, "named", None)
+        named = (own_pool and _named_by_pool(pool)) or named
+        put("workspace", Found(config.workspace, born, named))
+    configured, region, chosen = config.configured_base_url, None, BY_CALL
+    if configured is None:
+        region, chosen = config.region, BY_SDK
+    elif not is_named(url):
+        put("configured_base_url", Found(configured))
+        chosen = BY_PROGRAM
+    if chosen is not BY_CALL:
+        put("base_url", Found(config.base_url, region=region))  # for uploads
+    url = str(config.base_url)  # it may be an httpx.URL
+    vars(transport)[_KEPT] = Sender(config.workspace, url, chosen, region, born, own_pool)
 
 
 def _named_by_pool(pool: Any) -> str | None:
@@ -119,22 +111,33 @@ def _named_by_pool(pool: Any) -> str | None:
     return named or workspace_in_host(getattr(pool, "base_url", None))
 
 
-class _Older:
-    """The configuration of a client that is older than the shim, as its connection pool shows it."""
+def _mark_older(function: Any) -> None:
+    """Mark the clients that are older than the shim: what the SDK would find now was found, and
+    what else they hold was told."""
+    module = sys.modules[function.__module__]
+    if getattr(module.__spec__, "_initializing", False):
+        return  # its code has just run: there are none
+    kind = getattr(module, function.__qualname__.partition(".")[0])
+    for older in gc.get_objects():
+        if issubclass(type(older), kind) and _KEPT not in vars(older._transport):
+            config = older.config
+            workspace, url = config.workspace, config.configured_base_url
+            if workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+                workspace = None
+            if url == _found_by_sdk("base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"):
+                url = None
+            _mark(older, workspace, url, None)
 
-    configured_base_url: Any = None
-    region = None
 
-    def __init__(self, pool: Any) -> None:
-        self.base_url = str(getattr(pool, "base_url", ""))
-        self.workspace: Any = workspace_in_headers(getattr(pool, "headers", None))
-        label = workspace_in_host(self.base_url)
-        if label and label == self.workspace:
-            self.region = self.base_url.partition(".")[2].partition(".")[0]
-        elif label:
-            self.configured_base_url = self.base_url
-        if self.workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-            self.workspace = Found(self.workspace)
+def _found_by_sdk(name: str, *variables: str) -> Any:
+    module, found = sdk("dashscope.v2._config"), None
+    if module is not None:
+        found = module.settings.get_explicit(name)
+    for variable in variables:
+        found = found or os.environ.get(variable)
+    if module is not None and not found:
+        found = module._load_config_file(module.default_config_path()).get(name)
+    return found
 
 
 @method
@@ -171,30 +174,32 @@ def on_behalf(function: Any) -> Any:
     """A method of a resource that calls the 1.x surface: on behalf of its client."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        space = _configuration(self._client).workspace
-        outer = _decision.told.get()
-        _decision.told.set(space if is_named(space) else outer)
-        try:
-            return function(self, *args, **kwargs)
-        finally:
-            _decision.told.set(outer)
+        workspace, told = self._client.config.workspace, _decision.told
+        named = workspace if is_named(workspace) else getattr(workspace, "named", None)
+        holding = (told, named or told.get()), (_decision.born, getattr(workspace, "born", None))
+        made = _carry.in_scope(function, *holding)(self, *args, **kwargs)
+        return _carry.carried(made, holding)
 
     return call
 
 
 def upload(original: Any) -> Any:
-    """``check_and_upload_local``, as uploads of 2.x have imported it."""
+    """``check_and_upload_local``, as uploads of 2.x have imported it, with what their client holds:
+    its certificate is asked for by the 1.x surface."""
 
     @functools.wraps(original)
     def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
-        url, space = str(kwargs.get("base_address") or ""), kwargs.get("workspace")
-        if not is_named(space):
-            label = workspace_in_host(url)
-            region = urlsplit(url).netloc.split(".")[1] if label and label == space else None
-            url, _, workspace, source = settle(url, None, space, region=region)
-            if source is not None:
-                kwargs.update(base_address=url, workspace=workspace)
-        return original(*args, **kwargs)
+        url, workspace = kwargs.get("base_address"), kwargs.get("workspace")
+        if not isinstance(url, str) or is_named(workspace):
+            return original(*args, **kwargs)
+        kwargs["workspace"] = workspace or None
+        region = getattr(url, "region", None)
+        chosen = BY_SDK if region else BY_PROGRAM if isinstance(url, Found) else BY_CALL
+        url, headers, settled, _ = settle(url, None, workspace, chosen, region)
+        if headers is not None:
+            kwargs.update(base_address=url, workspace=settled)
+        born = _decision.born, getattr(workspace, "born", None)
+        return _carry.in_scope(original, born)(*args, **kwargs)
 
     return check_and_upload_local
 
@@ -202,72 +207,90 @@ def upload(original: Any) -> Any:
 # HTTP
 
 
-@method
-def transport(function: Any) -> Any:
-    """A transport's ``request`` or ``open_stream``."""
+def _sending(prepare: Callable[..., Any]) -> Adapter:
+    """The adapter of a transport's method that sends, from what prepares its arguments: that
+    returns the transport and path to use, what is sent, and the scope that the transport is of."""
 
-    def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-        transport, sent = _prepared(self, path, kwargs)
-        try:
-            return _answered(function(transport, method, path, **kwargs), sent)
-        except Exception as error:
-            look(error, sent)
-            raise
+    @method
+    def adapter(function: Any) -> Any:
+        streams = function.__name__ == "open_stream"
 
-    async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-        transport, sent = _prepared(self, path, kwargs)
-        try:
-            return _answered(await function(transport, method, path, **kwargs), sent)
-        except Exception as error:
-            look(error, sent)
-            raise
+        def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+            transport, path, sent, born = prepare(self, path, kwargs)
+            if born is not None:  # for the library below, where it is asked too
+                outer = _decision.born.get()
+                _decision.born.set(born)
+            try:
+                response = function(transport, method, path, **kwargs)
+            except Exception as error:
+                look(error, sent)
+                raise
+            finally:
+                if born is not None:
+                    _decision.born.set(outer)
+            return received(response, sent)
 
-    return arequest if inspect.iscoroutinefunction(function) else request
+        async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
+            transport, path, sent, born = prepare(self, path, kwargs)
+            if born is not None:
+                outer = _decision.born.get()
+                _decision.born.set(born)
+            try:
+                response = await function(transport, method, path, **kwargs)
+            except Exception as error:
+                look(error, sent)
+                raise
+            finally:
+                if born is not None:
+                    _decision.born.set(outer)
+            return received(response, sent)
 
+        def received(response: Any, sent: Any) -> Any:
+            if streams:
+                vars(response)[SENT] = sent  # for who reads it
+            elif not fine(response):
+                look(response, sent)
+            return response
 
-def _answered(response: Any, sent: Any) -> Any:
-    vars(response)[SENT] = sent  # for who reads its stream
-    return watched(response, sent)
+        return arequest if inspect.iscoroutinefunction(function) else request
+
+    return adapter
 
 
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
-    """What a transport is called as, with ``kwargs`` changed, and what it sends then."""
     given, headers, base = kwargs.get("workspace"), kwargs.get("headers"), kwargs.get("base_url")
     pool = transport._client
-    config, is_sdks = vars(transport).get(_KEPT), _is_sdks(pool)
-    if config is None:
-        config, is_sdks = _Older(pool), True
-    space, configured = config.workspace, config.configured_base_url
-    url = str(base or (config.base_url if is_sdks else getattr(pool, "base_url", "")))
-    named = given if is_named(given) else headers and workspace_in_headers(headers)
-    if not named and not is_sdks:
+    # One that nobody has made a client of is what its pool shows.
+    workspace, url, chosen, region, born, own_pool, _ = vars(transport).get(_KEPT) or _POOL
+    if base:  # beside the client's own: of another protocol, say
+        url = base
+    elif own_pool:
+        url, chosen, region = str(getattr(pool, "base_url", "")), BY_CALL, None
+    named = given if given and is_named(given) else headers and workspace_in_headers(headers)
+    if not named and own_pool:
         named = _named_by_pool(pool)
-    if not named and is_named(space):
-        named = space
-        if not is_sdks:  # the SDK would not send it by the calling code's own pool
-            kwargs["workspace"] = space
-    chosen = region = None
-    if configured is not None:
-        chosen = BY_CALL if is_named(configured) else BY_PROGRAM
-    elif is_sdks or base:
-        region = config.region
-    known = {HEADER: named} if named else None
-    target, _, workspace, source = settle(url, known, space, chosen, region)
-    sent = target, workspace, source, kwargs.get("json")
-    if "://" in path or source is None:
-        return transport, sent
+        if not named and is_named(workspace):
+            kwargs["workspace"] = workspace  # the SDK would not send it by such a pool
+    target, settled, space, source = settle(url, None, named or workspace, chosen, region)
+    sent = target, space, source, kwargs.get("json")
+    if "://" in path:
+        return transport, path, (path, *sent[1:]), born
     if target != url:
         kwargs["base_url"] = target
-    if source in ("named", "host"):
-        return transport, sent
+    if settled is None:  # as natively
+        return transport, path, sent, born
     if headers:
         kwargs["headers"] = without_workspace(headers)  # a blank one
-    header = space if is_sdks else None
-    if workspace is not None and (workspace != header or given is not None):
-        kwargs["workspace"] = workspace
-    elif workspace is None and header:
+    if space is None and workspace and not own_pool:
         transport = _By(transport, _UnnamedPool(pool))
-    return transport, sent
+    elif space is not None and (own_pool or space != workspace or given is not None):
+        kwargs["workspace"] = space
+    return transport, path, sent, born
+
+
+_POOL = Sender(own_pool=True)
+
+transport = _sending(_prepared)
 
 
 class _By(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -312,20 +335,22 @@ def reading(function: Any) -> Any:
 
 @method
 def session(function: Any) -> Any:
-    """The constructor of a session that connects later."""
+    """The constructor of a session that connects later: of the scope in which it is made."""
 
     def __init__(self: Any, client: Any, *args: Any, **kwargs: Any) -> None:
         function(self, client, *args, **kwargs)
-        config = _configuration(client)
-        given = kwargs.get("workspace") or workspace_in_headers(kwargs.get("headers"))
-        space: Any = given if is_named(given) else config.workspace
-        if not is_named(space):
-            born = scope_here() or getattr(space, "born", None)
-            space = Found(space, born, getattr(space, "named", None))
-        if "_session_kwargs" in vars(self) and not is_named(given):
+        found, url = client.config.workspace, kwargs.get("ws_url")
+        if is_named(found) or is_named(kwargs.get("workspace")):
+            return
+        born = scope_here() or getattr(found, "born", None)
+        named = kwargs.get("workspace_id") or getattr(found, "named", None)
+        space = Found(found, born, named)
+        if "_session_kwargs" in vars(self):
             self._session_kwargs["workspace"] = space
-        url = kwargs.get("ws_url")
-        vars(self)[_KEPT] = space, None if url else config.region, url
+        else:
+            chosen = BY_CALL if url else BY_SDK
+            region = None if url else client.config.region
+            vars(self)[_KEPT] = Sender(space, self._url, chosen, region, born)
 
     return __init__
 
@@ -335,34 +360,39 @@ def socket(function: Any) -> Any:
     """The constructor of ``WsSession`` or ``WsConnection``, which connects."""
 
     def __init__(self: Any, **kwargs: Any) -> None:
+        born = getattr(kwargs.get("workspace"), "born", None)
         kwargs, sent = _handshake(kwargs)
         vars(self)[SENT] = sent
-        try:
-            function(self, **kwargs)
-        except Exception as error:
-            look(error, sent)
-            raise
+        _connected(born, sent, function, self, **kwargs)
 
     return __init__
 
 
 def _handshake(kwargs: dict[str, Any]) -> Any:
     """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
-    url = kwargs.get("url") or sdk(_CONFIG).settings.websocket_base_url
-    space, headers = kwargs.get("workspace"), kwargs.get("headers")
-    named = space if is_named(space) else workspace_in_headers(headers)
+    url = kwargs.get("url") or sdk("dashscope.v2._config").settings.websocket_base_url or ""
+    workspace, given = kwargs.get("workspace"), kwargs.get("headers")
+    # The SDK overrules headers by the workspace.
+    named = workspace if is_named(workspace) else workspace_in_headers(given) or workspace
     chosen = BY_CALL if kwargs.get("url") else BY_PROGRAM
-    known = {HEADER: named} if is_named(named) else None
-    target, _, workspace, source = settle(url or "", known, space, chosen)
-    sent = target, workspace, source, None
-    if source in (None, "named", "host"):
-        return ({**kwargs, "url": target} if url and target != url else kwargs), sent
-    if url is None and workspace is not None:
-        require_host_label(workspace)
-    changed = {**kwargs, "url": target or None, "workspace": workspace}
-    if headers:  # the SDK overrules it by the workspace anyway
-        changed["headers"] = without_workspace(headers)
-    return changed, sent
+    target, headers, space, source = settle(url, None, named, chosen)
+    if target != url:
+        kwargs = {**kwargs, "url": target}
+    if headers is not None:
+        if not target and space is not None:
+            require_host_label(space)
+        others = without_workspace(given) if given else given
+        kwargs = {**kwargs, "workspace": space, "headers": others}
+    return kwargs, (target, space, source, None)
+
+
+def _connected(born: Any, sent: Any, connect: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``connect`` for an object that was made in the scope ``born``."""
+    try:
+        return _carry.in_scope(connect, (_decision.born, born))(*args, **kwargs)
+    except Exception as error:
+        look(error, sent)
+        raise
 
 
 @method
@@ -406,25 +436,25 @@ def connect(function: Any) -> Any:
 
     def connect(self: Any) -> Any:
         kept = self._headers, self._url
-        space, region, url = vars(self).get(_KEPT) or (workspace_in_headers(kept[0]), None, kept[1])
-        known = {HEADER: space} if is_named(space) else None
-        chosen = BY_CALL if url else None
-        target, _, workspace, source = settle(self._url, known, space, chosen, region)
-        vars(self)[SENT] = sent = target, workspace, source, self
-        if source is not None:
-            self._url = target
-        if source not in (None, "named", "host") and workspace != workspace_in_headers(kept[0]):
-            others = without_workspace(kept[0])
-            self._headers = with_workspace(others, workspace) if workspace else others
+        known = vars(self).get(_KEPT) or _shown(self)
+        self._url, self._headers, workspace, source = settle(
+            self._url, self._headers, known.workspace, known.chosen, known.region
+        )
+        vars(self)[SENT] = sent = self._url, workspace, source, self
         try:
-            return function(self)
-        except Exception as error:
-            look(error, sent)
-            raise
+            return _connected(known.born, sent, function, self)
         finally:
             self._headers, self._url = kept
 
     return connect
+
+
+def _shown(session: Any) -> Sender:
+    """What a session that has named its workspace, or is older than the shim, shows."""
+    workspace = workspace_in_headers(session._headers)
+    if workspace and workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+        return Sender(Found(workspace))
+    return Sender()
 
 
 @method
@@ -456,18 +486,36 @@ def studio(function: Any) -> Any:
     """The constructor of agentstudio's ``Client`` and ``AsyncClient``."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = kwargs.get("workspace")
         function(self, *args, **kwargs)
-        transport = self.transport
-        if not is_named(given):
-            # Mounted on a 2.x client, it is of that client's scope.
-            born = given.born if isinstance(given, Found) else scope_here()
-            transport.workspace = Found(transport.workspace, born, getattr(given, "named", None))
-        vars(transport)[_KEPT] = (
-            BY_CALL if kwargs.get("base_url") else BY_PROGRAM if _studio_url() else None
-        )
+        workspace = kwargs.get("workspace")
+        # Mounted on a 2.x client, it is of that client's scope.
+        born = workspace.born if isinstance(workspace, Found) else scope_here()
+        _mark_studio(self.transport, workspace, kwargs.get("base_url"), born)
 
     return __init__
+
+
+def _mark_studio(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sender:
+    """Note what a transport of agentstudio was given. What it was told is in none of its headers:
+    natively the host alone names it."""
+    told = is_named(workspace)
+    named = workspace if told else getattr(workspace, "named", None)
+    chosen = BY_CALL if told or is_named(url) else BY_PROGRAM if _studio_url() else BY_SDK
+    found = Found(None if named else transport.workspace, born, named)
+    mounted = isinstance(workspace, Found)
+    sender = Sender(found, transport.base_url, chosen, born=born, mounted=mounted)
+    vars(transport)[_KEPT] = sender
+    return sender
+
+
+def _older_studio(transport: Any) -> Sender:
+    """The same for one that is older than the shim."""
+    workspace, url = transport.workspace, transport.base_url
+    if url == _studio_url() or workspace_in_host(url) == workspace:
+        url = None
+    if workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+        workspace = Found(workspace)
+    return _mark_studio(transport, workspace, url, None)
 
 
 def _studio_url() -> str | None:
@@ -490,52 +538,29 @@ def studio_url(function: Any) -> Any:
     return _resolve_base_url
 
 
-@method
-def studio_transport(function: Any) -> Any:
-    """agentstudio's ``request``, which natively names the workspace in its host alone."""
-
-    def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-        path, sent = _studio_prepared(self, path, kwargs)
-        try:
-            return function(self, method, path, **kwargs)
-        except Exception as error:
-            look(error, sent)
-            raise
-
-    async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-        path, sent = _studio_prepared(self, path, kwargs)
-        try:
-            return await function(self, method, path, **kwargs)
-        except Exception as error:
-            look(error, sent)
-            raise
-
-    return arequest if inspect.iscoroutinefunction(function) else request
-
-
 def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
-    url, extra = transport._absolute_url(path), kwargs.get("extra_headers")
-    base, space, body = transport.base_url, transport.workspace, kwargs.get("json")
+    url, given, body = transport._absolute_url(path), kwargs.get("extra_headers"), kwargs.get("json")
+    known = vars(transport).get(_KEPT) or _older_studio(transport)
+    found, base, chosen, _, born, _, mounted = known
     if urlsplit(url).netloc != urlsplit(base).netloc:
-        return path, (url, None, None, body)
-    chosen = vars(transport).get(_KEPT, "older")
-    if chosen == "older":  # it is what it shows
-        chosen = BY_PROGRAM if base == _studio_url() else None
-        if space == os.environ.get("DASHSCOPE_WORKSPACE"):
-            space = Found(space)
-    if chosen is None and workspace_in_host(base) == space and is_named(space):
-        chosen = BY_CALL  # it was told to the constructor, which has built the host of it
-    target, headers, workspace, source = settle(url, extra, space, chosen)
-    sent = target, workspace, source, body
-    if source in (None, "named", "host") or workspace is None:
-        return path, sent
-    if target != url:
-        path = target
-        # It names the host, and so the workspace, that the client was built for.
-        agent = with_host_workspace(base, workspace).join(transport.user_agent.rsplit(base, 1))
-        headers = {"User-Agent": agent, **headers}
-    kwargs["extra_headers"] = headers
-    return path, sent
+        return transport, path, (url, None, None, body), None
+    target, headers, workspace, source = settle(url, given, found, chosen)
+    supplied = chosen is BY_SDK and not found
+    if workspace is None and supplied and (mounted or scope_here() is None):
+        # Its host is that of another tenant, or of an environment that has changed: the SDK says
+        # what it would have said to the constructor.
+        sdk("dashscope.agentstudio.client")._resolve_base_url(None, None)
+    path = target if target != url else path
+    if headers is not given:
+        if path is target and workspace_in_host(base):
+            # The agent names the host, and so the workspace, that the client was built for.
+            agent = with_host_workspace(base, workspace or "")
+            headers.setdefault("User-Agent", agent.join(transport.user_agent.rsplit(base, 1)))
+        kwargs["extra_headers"] = headers
+    return transport, path, (target, workspace, source, body), born
+
+
+studio_transport = _sending(_studio_prepared)
 
 
 unseen(globals(), __name__)

@@ -8,6 +8,7 @@ hands the mark on together with the value: to derived clients, sessions, uploads
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -54,6 +55,28 @@ class Found(str):
         return self
 
 
+class Settled(str):
+    """A workspace that ``settle`` has put into a header, so that nobody decides about it again."""
+
+    source: str
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+@functools.lru_cache(1024)
+def _settled(workspace: str, source: str) -> Settled:
+    made = Settled(workspace)
+    made.source = source
+    return made
+
+
+class InHost(str):
+    """A workspace that the calling code names by the host of a URL, and in no header."""
+
+    __slots__ = ()
+
+
 def is_named(value: Any) -> bool:
     """Whether the calling code names this workspace, or URL: it is not blank, and nobody's find."""
     return bool(value) and not isinstance(value, Found) and bool(str(value).strip())
@@ -83,7 +106,7 @@ _environ, _encoded, _OWN_HOST = _workspace.environ, _workspace.encoded, _workspa
 #: What a request goes with: its URL, its headers, the workspace that they name, and where that is
 #: from: "named", "scope", "client" (found by the SDK), "host", or the name of a variable. Without a
 #: source the request goes as natively.
-Settled = tuple[Any, Any, Optional[str], Optional[str]]
+Decision = tuple[Any, Any, Optional[str], Optional[str]]
 
 
 class SettledHeaders(dict):  # type: ignore[type-arg]
@@ -102,15 +125,17 @@ def settle(
     chosen: Chosen | None = None,
     region: str | None = None,
     service: Callable[[str], bool] | None = None,
-) -> Settled:
+) -> Decision:
     """The URL and headers with which a request goes: the one place that decides.
 
-    ``found`` is the workspace that the SDK would send, where it is in no header yet. ``chosen`` is
+    ``found`` is the workspace that the SDK would send, where it is in no header yet. Like one in a
+    header it is named, unless it is ``Found``. ``chosen`` is
     who has put a workspace into the host of ``url``; None asks the module-level base URLs.
     ``region`` is that of a default endpoint, whose host moves with the workspace. ``service`` tells
     whether a URL leads to the service, for senders that also send elsewhere.
 
-    What is given is not changed: the headers that are returned are a copy, if they differ. Raises
+    What is given is not changed: the headers that are returned are a copy where they, or what
+    ``found`` would make of them, must differ, and else the very ones that were given. Raises
     WorkspaceError where the environment's workspace is malformed, the workspace is too long for the
     label of a host, or DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for a scope and there is none.
     """
@@ -124,25 +149,26 @@ def settle(
         except TypeError:  # a name that is no text: whoever sends it says so
             blank = True
         named = workspace_in_headers(headers) if blank else None
+    if named is None or named.__class__ is Found:
+        named = found = named if found is None else found
     if named and named.__class__ is not Found:
         if service is None or service(url):
             if PLACEHOLDER in url:
                 url = filled(url, named)
             if own_host:
                 url = _hosts.own_host(url, named)
-        return url, headers, named, "named"
+        return url, headers, named, named.source if type(named) is Settled else "named"
     if service is not None and not service(url):
         return url, headers, None, None
-    found = named or found
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else _chosen(label)
-    if label is not None and chosen is BY_CALL:
-        return url, headers, label, "host"
     workspace: str | None = _told_here() or getattr(found, "named", None)
     source: str | None = "named"
+    if label is not None and chosen is BY_CALL and (label != workspace or type(workspace) is InHost):
+        return url, headers, label, "host"
     if workspace:  # rules 1 and 2
-        if workspace in (label, found):
+        if workspace == found:
             return url, headers, workspace, source
     else:
         scope = scope_here() or _born_here() or getattr(found, "born", None)
@@ -157,7 +183,7 @@ def settle(
             return url, headers, None, None
         if region:
             url = _shared_endpoint(url, region)
-        return url, without_workspace(headers) if blank else headers, None, source
+        return url, without_workspace(headers or {}), None, source
     if label is not None:
         if label != workspace:
             url = with_host_workspace(url, workspace)
@@ -167,7 +193,7 @@ def settle(
         url = filled(url, workspace)
     elif own_host:
         url = _hosts.own_host(url, workspace)
-    return url, with_workspace(headers, workspace, blank), workspace, source
+    return url, with_workspace(headers, _settled(workspace, source), blank), workspace, source
 
 
 def ambient() -> tuple[str | None, str | None]:
@@ -223,7 +249,7 @@ def workspace_in_headers(headers: Any) -> str | None:
     for header in headers:
         name, value = header.partition(":")[::2] if isinstance(header, str) else header
         if value and _is_header(name):
-            value = value if isinstance(value, Found) else text(value).strip()
+            value = value if isinstance(value, (Found, Settled)) else text(value).strip()
             if value:
                 return value
     return None

@@ -15,15 +15,17 @@ from urllib.parse import urlsplit
 from . import _carry, _decision, _edge, _workspace
 from ._carry import unseen
 from ._decision import (
+    BASES,
+    InHost,
     ambient,
     is_named,
     sdk,
     settle,
     workspace_in_headers,
 )
-from ._edge import BORN, SENT, settled_for
+from ._edge import settled_for
 from ._hosts import PLACEHOLDER, workspace_in_host
-from ._methods import Adapter, method
+from ._methods import LAZY, Adapter, method
 from .hint.watch import watched
 
 # A replacement refers to context variables by the module that has them: cloudpickle and dill take
@@ -39,7 +41,7 @@ def builder(original: Any) -> Any:
     @functools.wraps(original)
     def _build_api_request(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("enable_encryption"):  # it asks for a public key on behalf of the call
-            request = _on_behalf(named(args, kwargs), original, args, kwargs)
+            request = _on_behalf(named(args, kwargs), None, original, args, kwargs)
         else:
             request = original(*args, **kwargs)
         if kwargs.get("base_address"):
@@ -93,7 +95,7 @@ def list_tasks(function: Any) -> Any:
         if not str(kwargs.get("workspace") or "").strip() and len(args) <= at:
             base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
             base, _, workspace, source = settle(base)
-            if source is not None and workspace is not None:
+            if source not in (None, "host") and workspace is not None:
                 kwargs.update(base_address=base, workspace=workspace)
         return await function(*args, **kwargs)
 
@@ -122,8 +124,8 @@ def body(attribute: str) -> Adapter:
     def written(function: Any) -> Any:
         def write(self: Any, *args: Any, **kwargs: Any) -> Any:
             native = getattr(self, attribute)
-            _, workspace, source = vars(self).get(SENT, (None, None, None))
-            if native or workspace is None or source == "named":
+            _, workspace, source = _edge.sent_for.get(self, (None, None, None))
+            if native or workspace is None or source in ("named", "host"):
                 return function(self, *args, **kwargs)
             setattr(self, attribute, workspace)
             try:
@@ -142,14 +144,19 @@ def body(attribute: str) -> Adapter:
 @method
 def call(function: Any) -> Any:
     """A method on whose behalf several requests are made: all of them for the workspace that the
-    calling code names, and in the scope of the call."""
+    calling code names, in the scope of the call, or else in that in which its object was made."""
     named = _naming(function)
     lazy = _is_lazy(function)
+    of_object = inspect.unwrap(function).__code__.co_varnames[:1] == ("self",)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         workspace = named(args, kwargs)
-        result = _on_behalf(workspace, function, args, kwargs) if workspace else function(*args, **kwargs)
-        return _later(result, workspace) if lazy else result
+        born = _edge.births.get(args[0]) if of_object and args and _edge.births else None
+        if workspace is None and born is None:
+            result = function(*args, **kwargs)
+        else:
+            result = _on_behalf(workspace, born, function, args, kwargs)
+        return _later(result, workspace, born) if lazy else result
 
     return call
 
@@ -162,29 +169,32 @@ def at_call(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return result if kwargs.get("workspace") else _later(result, None)
+        return result if kwargs.get("workspace") else _later(result)
 
     return call
 
 
 def _is_lazy(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
+    return bool(function.__code__.co_flags & LAZY)
 
 
-def _later(result: Any, workspace: str | None) -> Any:
-    told = _decision.told
-    holding = ((_workspace.scope, _workspace.scope.get()), (told, workspace or told.get()))
-    return _carry.carried(result, holding)
+def _later(result: Any, workspace: str | None = None, born: Any = None) -> Any:
+    """``result`` of a call, so that what of it runs later runs where the call was made."""
+    told, made_in = _decision.told, _decision.born
+    holding = [(_workspace.scope, _workspace.scope.get()), (told, workspace or told.get())]
+    return _carry.carried(result, [*holding, (made_in, born or made_in.get())])
 
 
-def _on_behalf(workspace: str | None, function: Any, args: Any, kwargs: Any) -> Any:
-    told = _decision.told
-    outer = told.get()
-    told.set(workspace or outer)
+def _on_behalf(workspace: str | None, born: Any, function: Any, args: Any, kwargs: Any) -> Any:
+    told, made_in = _decision.told, _decision.born
+    outer = told.get(), made_in.get()
+    told.set(workspace or outer[0])
+    made_in.set(born or outer[1])
     try:
         return function(*args, **kwargs)
     finally:
-        told.set(outer)
+        told.set(outer[0])
+        made_in.set(outer[1])
 
 
 def _naming(function: Any) -> Callable[[Any, Any], str | None]:
@@ -215,9 +225,10 @@ def _named(given: dict[str, Any]) -> str | None:
         if is_named(value):
             return value
     url = given.get("base_address")
-    # The SDK's own layers hand this one down.
-    own = url is getattr(sdk("dashscope"), "base_compatible_api_url", None)
-    return None if own or not url else workspace_in_host(url)
+    # A module-level base URL, handed in again, is no URL of the calling code.
+    own = url is None or any(url is getattr(sdk("dashscope"), base, None) for base in BASES)
+    label = None if own else workspace_in_host(url)
+    return InHost(label) if label else None
 
 
 # Objects
@@ -231,27 +242,9 @@ def construct(function: Any) -> Any:
         function(self, *args, **kwargs)
         here = _workspace.scope.get()
         if here is not None:
-            vars(self)[BORN] = here
+            _edge.births[self] = here
 
     return __init__
-
-
-@method
-def of_object(function: Any) -> Any:
-    """A method that makes the requests of its object by other ways out."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        made_in = vars(self).get(BORN)
-        if made_in is None:
-            return function(self, *args, **kwargs)
-        outer = _decision.born.get()
-        _decision.born.set(made_in)
-        try:
-            return function(self, *args, **kwargs)
-        finally:
-            _decision.born.set(outer)
-
-    return method
 
 
 @method
@@ -298,7 +291,7 @@ def connected(function: Any) -> Any:
 
 def _is_of_another(owner: Any) -> bool:
     """Whether the websocket of an object that names no workspace was opened for another one."""
-    sent = vars(owner).get(SENT)
+    sent = _edge.sent_for.get(owner)
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)

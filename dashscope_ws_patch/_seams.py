@@ -35,13 +35,14 @@ _SOCKETS = _V2 + "transport.ws"
 _SHARED_SOCKETS = _V2 + "transport.ws_connection"
 _REALTIME = _V2 + "resources.audio.realtime"
 _STUDIO = "dashscope.agentstudio."
+_PAGES = _STUDIO + "pagination"
 _MCP = "dashscope.acli.platforms.bailian.mcp"
 
 
 def _of_objects(module: str, kind: str, calls: str, since: str) -> tuple[Seam, Seam]:
     """The rows of a class whose objects make their requests by other ways out."""
     made = Seam(module, f"{kind}.__init__", sdk.construct, since)
-    return made, Seam(module, f"{kind}.{calls}", sdk.of_object, since)
+    return made, Seam(module, f"{kind}.{calls}", sdk.call, since)
 
 
 #: Modules whose every request goes to the service, wherever the SDK was pointed.
@@ -115,6 +116,11 @@ SEAMS = (
     Seam("dashscope.rerank.text_rerank", "AioTextReRank.*", sdk.at_call, "1.25.22"),
     Seam("dashscope.utils.oss_utils", "OssUtils.upload", sdk.call, "1.13.0"),
     Seam(_BASE, "BaseAsyncApi.call BaseAsyncApi.wait StreamEventMixin.*", sdk.call, "1.4.0"),
+    Seam("dashscope.threads.runs.runs", "Runs.wait", sdk.call, "1.17.0"),
+    Seam("dashscope.multimodal.tingwu.tingwu", "TingWu.*", sdk.call, "1.24.4"),
+    Seam(
+        _AUDIO + "http_tts.http_speech_synthesizer", "HttpSpeechSynthesizer.*", sdk.call, "1.25.17"
+    ),
     Seam("dashscope.finetune.finetunes", "FineTunes.stream_events", sdk.at_call, "1.25.19"),
     Seam(
         "dashscope.customize.finetunes",
@@ -125,7 +131,6 @@ SEAMS = (
     ),
     # The 2.x clients.
     Seam(_V2 + "_config", "_legacy_fallback", clients.no_nudge, "2.0.1"),
-    Seam(_V2 + "_config", "resolve_config", clients.config, "2.0.1"),
     Seam(_V2 + "client", "Client.__init__ AsyncClient.__init__", clients.client, "2.0.1"),
     Seam(_V2 + "_quickstart", "_get_client", clients.shared, "2.0.1"),
     Seam(
@@ -157,6 +162,7 @@ SEAMS = (
         Seam(_V2 + "resources." + package + "*", "*(client).*", sdk.at_call, "2.0.1")
         for package in ("", "audio.", "chat.", "multimodal.")
     ),
+    Seam(_V2 + "resources.audio.asr", "_stream_file_frames", sdk.at_call, "2.0.1"),
     # What reads of a refusal.
     Seam(_V2 + "transport.sse", "Stream.__iter__ AsyncStream._iterate", clients.reading, "2.0.1"),
     Seam(
@@ -170,6 +176,8 @@ SEAMS = (
     Seam(_SHARED_SOCKETS, "WsTask.run_task", clients.task, "2.0.1"),
     Seam(_REALTIME, "RealtimeSession.recv_event", clients.task, "2.0.1"),
     # agentstudio.
+    Seam(_PAGES, "CursorPage.__init__ AsyncCursorPage.__init__", sdk.construct, "1.26.2"),
+    Seam(_PAGES, "CursorPage.get_next AsyncCursorPage.get_next", sdk.call, "1.26.2"),
     Seam(_STUDIO + "resources.*", "*(client).*", sdk.at_call, "1.26.2"),
     Seam(_STUDIO + "client", "Client.__init__ AsyncClient.__init__", clients.studio, "1.26.2"),
     Seam(_STUDIO + "client", "_resolve_base_url", clients.studio_url, "1.26.2"),

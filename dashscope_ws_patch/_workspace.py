@@ -92,7 +92,7 @@ scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default
 for _finder in sys.meta_path:
     # Of a copy of this package that was dropped from sys.modules: its names may still be in use.
     if type(_finder).__module__ == f"{__package__}._imports":
-        scope = _finder.scope  # type: ignore[attr-defined]
+        scope = _finder.workspace.scope  # type: ignore[attr-defined]
 
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False

@@ -31,6 +31,10 @@ from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
+#: With CLIENTS=1 in the environment every test runs while the other libraries are patched too (P15):
+#: what the SDK sends by them is decided once.
+CLIENTS = True if os.environ.get("CLIENTS") == "1" else None
+
 #: Minutes each, with environments of their own: run where they are named, as CI does.
 collect_ignore = ["company/test_p15_libraries.py", "startup/test_p18_activation.py"]
 
@@ -90,10 +94,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _nothing_ambient() -> Iterator[None]:
     """Each test begins, and leaves the next one, with no workspace and the SDK patched."""
     token = _workspace.scope.set(None)
+    if CLIENTS:
+        dashscope_ws_patch.patch(clients=True)
     with environment():
         yield
     _workspace.scope.reset(token)
-    dashscope_ws_patch.patch()
+    dashscope_ws_patch.patch(clients=CLIENTS)
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +168,7 @@ def with_clients(loopback: Loopback) -> Iterator[Loopback]:
     """The loopback service, while libraries that do without the SDK are patched too (P15)."""
     dashscope_ws_patch.patch(clients=True)
     yield loopback
-    dashscope_ws_patch.patch(clients=False)
+    dashscope_ws_patch.patch(clients=bool(CLIENTS))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
-#: What was sent: the URL, the workspace and where that is from (see _decision.Settled), and the
+#: What was sent: the URL, the workspace and where that is from (see _decision.Decision), and the
 #: object that may still show the model.
 Sent = tuple[str, Optional[str], Optional[str], Any]
 

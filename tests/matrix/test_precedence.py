@@ -288,10 +288,10 @@ _ADDRESSED: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("target", _ADDRESSED)
-def test_rule_1_module_level_url_given_for_the_call(
+def test_rule_3_the_module_level_url_given_again_follows_the_scope(
     target: str, loopback: Loopback, drive: Drive
 ) -> None:
-    """``base_address=dashscope.base_http_api_url``, the very string, names it for the call."""
+    """``base_address=dashscope.base_http_api_url`` is no URL of the calling code."""
     import dashscope
 
     if target != f"{GENERATION}.call":
@@ -300,7 +300,8 @@ def test_rule_1_module_level_url_given_for_the_call(
         sent = _ADDRESSED[target](find(target), base_address=dashscope.base_http_api_url)
         if inspect.isgenerator(sent):
             assert list(sent)
-    assert set(reached(loopback.drain())) == {(POINTED_HOST, "")}
+    host = POINTED_HOST.replace(POINTED, AMBIENT)
+    assert set(reached(loopback.drain())) == {(host, AMBIENT)}
 
 
 # What the SDK reads from the environment when it is imported

