@@ -24,11 +24,12 @@ from typing import Any, Callable, Optional
 from . import _workspace
 from ._carry import in_scope
 from ._decision import HEADER, Found, SettledHeaders, SettledLines, copied, settle, text
-from ._hosts import in_url, is_unnamed
+from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
 
 _NAME, _LENGTH = HEADER.lower(), len(HEADER)
+_RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
 
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
 #: it to put it back, keeps it in use after ``unpatch``: then it does nothing.
@@ -37,8 +38,8 @@ active = False
 #: Why a library is left alone, if its insides turned out not to fit while it sent.
 misfits: dict[str, str] = {}
 
-#: The workspace that a request was sent with and its source, by what its answer still leads to.
-_sent: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+#: Where what an answer leads to keeps the workspace that was sent, and its source, for the hint.
+_SENT = "_dashscope_ws_patch_sent"
 
 #: Whether a session of requests, below which urllib3 sends, names a workspace.
 _session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names", default=False)
@@ -80,9 +81,9 @@ def _parameters(function: Any) -> tuple[str, ...]:
     return names
 
 
-#: What is to be sent: the host that the request goes to, the workspace that it lacks, and what it
-#: then names, for the hint.
-_Lacking = Optional[tuple[str, Optional[str], Any]]
+#: What is to be sent: the host that the request goes to, the workspace that it lacks, what it names
+#: then, and whether it has the header, blank, already. None where it goes as it is.
+_Lacking = Optional[tuple[str, Optional[str], Any, bool]]
 
 
 def _lacking(library: str) -> Callable[[Callable[..., _Lacking]], Callable[..., _Lacking]]:
@@ -116,27 +117,27 @@ def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _L
 
     ``named_above`` is whether its session names a workspace: then it goes as natively.
     """
-    named = None
-    for name, value in headers:
-        if len(name) == _LENGTH and text(name).lower() == _NAME and value and not named:
-            named = value if isinstance(value, Found) else text(value).strip()
-    if isinstance(named, Found):  # ours, of an attempt before this one
-        named = None
+    named, present = None, False
+    values = [v for name, v in headers if len(name) == _LENGTH and text(name).lower() == _NAME]
+    if values:
+        present = True
+        # Ours, of an attempt before this one, is none that the program names.
+        texts = [text(v).strip() for v in values if v and not isinstance(v, Found)]
+        named = next(filter(None, texts), None)
     if named_above and not named:
         return None
     url, _, workspace, source = settle(f"https://{host}", {HEADER: named} if named else None)
-    return url[8:], None if named else workspace, (workspace, source)
+    return url[8:], None if named else workspace, (workspace, source), present
 
 
-def _others(headers: Any) -> Any:
-    """A copy of a mapping, or of pairs, without the workspace header."""
+def _copied(headers: Any, present: bool) -> Any:
+    """A copy of a mapping of headers without that of the workspace."""
     store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
-    others = dict(store.values()) if isinstance(store, dict) else copied(headers or {})
-    if isinstance(others, list):
-        return [pair for pair in others if text(pair[0]).lower() != _NAME]
-    for name in [n for n in others if len(n) == _LENGTH and text(n).lower() == _NAME]:
-        del others[name]
-    return others
+    copy = dict(store.values()) if isinstance(store, dict) else copied(headers or {})
+    if present:
+        for name in [n for n in copy if text(n).lower() == _NAME]:
+            del copy[name]
+    return copy
 
 
 def _lower(headers: Any) -> Any:
@@ -154,8 +155,10 @@ def _pairs(headers: Any) -> Any:
 
 
 def _note(key: Any, sent: Any) -> None:
-    with suppress(TypeError):  # nothing that can be referred to weakly
-        _sent[key] = sent
+    try:
+        setattr(key, _SENT, sent)
+    except AttributeError:  # it has no place for more
+        pass
 
 
 def _read(content: Any, answer: Any, key: Any) -> None:
@@ -164,7 +167,7 @@ def _read(content: Any, answer: Any, key: Any) -> None:
     if content.__class__ is bytes and len(content) < 2048 and b"enied" in content and active:
         from .hint.watch import overheard
 
-        overheard(content, answer, None if key is None else _sent.get(key))
+        overheard(content, answer, getattr(key, _SENT, None))
 
 
 def _refused(error: Any, url: str, headers: Any = ()) -> None:
@@ -234,7 +237,7 @@ def requests_chunked(original: Any) -> Any:
         found = look(request)
         if found is None:
             return original(self, request, *args, **kwargs)
-        host, workspace, _ = found
+        host, workspace = found[:2]
         scheme, _, _, *path = request.url.split("/", 3)
         sent = request.copy()
         sent.url = "/".join((scheme, "", host, *path))
@@ -258,7 +261,7 @@ def _of_urllib3(pool: Any, url: str, headers: Any) -> _Lacking:
     if is_unnamed(host):
         return _settled(host, _pairs(headers), _session_names.get())
     if url[:1] != "/" and any(isinstance(value, Found) for _, value in _pairs(headers)):
-        return host, None, None  # redirected away from the service
+        return host, None, None, True  # redirected away from the service
     return None
 
 
@@ -274,9 +277,9 @@ def urllib3(original: Any) -> Any:
         found = _of_urllib3(self, url, headers)
         if found is None:
             return original(self, method, url, *args, **kwargs)
-        host, workspace, sent = found
+        host, workspace, sent, present = found
         if workspace is not None or sent is None:
-            headers = _others(headers)
+            headers = _copied(headers, present)
             if workspace is not None:
                 headers[HEADER] = Found(workspace)
             if args[1:]:
@@ -344,25 +347,20 @@ def httpcore(original: Any) -> Any:
     def handle_request(self: Any, request: Any) -> Any:
         found = _of_httpcore(request.url.host, request.headers)
         if found is not None:
-            host, workspace, sent = found
             url = request.url
             copy = object.__new__(type(request))
-            vars(copy).update(vars(request))
-            copy.headers = _httpcore_headers(request.headers, url.host, host, workspace)
-            if host.encode() != url.host:
-                copy.url = type(url)(
-                    scheme=url.scheme, host=host.encode(), port=url.port, target=url.target
-                )
-            _note(request.stream, sent)
+            copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
+            if (host := found[0].encode()) != url.host:
+                copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
+            _note(request.stream, found[2])
             request = copy
         return original(self, request)
 
     def request(self: Any, method: Any, url: Any, headers: Any = None, *args: Any, **k: Any) -> Any:
         found = _of_httpcore(url[1], headers or [])
         if found is not None:
-            host, workspace, _ = found
-            headers = _httpcore_headers(headers or [], url[1], host, workspace)
-            url = (url[0], host.encode(), *url[2:])
+            headers = _httpcore_headers(headers or [], found)
+            url = (url[0], found[0].encode(), *url[2:])
         return original(self, method, url, headers, *args, **k)
 
     if parameters[:1] == ("request",):
@@ -372,15 +370,22 @@ def httpcore(original: Any) -> Any:
     raise LookupError(f"it takes {', '.join(parameters)}")
 
 
-def _httpcore_headers(headers: Any, old: bytes, host: str, workspace: str | None) -> Any:
-    if workspace is not None:
-        headers = [*_others(list(headers)), (HEADER.encode(), workspace.encode())]
-    if host.encode() != old:
-        headers = [
-            (name, host.encode() + value[len(old) :] if name.lower() == b"host" else value)
-            for name, value in headers
-        ]
+def _httpcore_headers(headers: Any, found: Any) -> Any:
+    host, workspace, _, present = found
+    if present and workspace:
+        headers = [header for header in headers if header[0].lower() != _RAW_NAME]
+    if workspace:
+        headers = [*headers, (_RAW, workspace.encode())]
+    if host.endswith(DOMAIN):  # moved
+        name = host.encode()
+        headers = [(n, _moved_host(v, name) if n.lower() == b"host" else v) for n, v in headers]
     return headers
+
+
+def _moved_host(value: Any, host: Any) -> Any:
+    """The value of a Host header, bytes or text, for another host and the same port."""
+    _, colon, port = value.partition(b":" if isinstance(value, bytes) else ":")
+    return host + colon + port
 
 
 # aiohttp
@@ -404,9 +409,8 @@ def aiohttp_connect(original: Any) -> Any:
     def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         found = vars(req)[_FOUND] = _of_aiohttp(req)
         if found is not None and found[0] != req.url.raw_host:
-            host = req.headers.get("Host", "")
-            if host.partition(":")[0] == req.url.raw_host:
-                req.headers["Host"] = found[0] + host[len(req.url.raw_host) :]
+            if "Host" in req.headers:
+                req.headers["Host"] = _moved_host(req.headers["Host"], found[0])
             req.url = req.url.with_host(found[0])
         return original(self, req, *args, **kwargs)
 
@@ -427,10 +431,10 @@ def aiohttp(original: Any) -> Any:
         return original(self, conn) if found is None else filled(self, conn, found)
 
     async def filled(self: Any, conn: Any, found: Any) -> Any:
-        _, workspace, sent = found
+        workspace, sent = found[1:3]
         headers, blank = self.headers, None
         if workspace is not None:
-            blank = headers.popall(HEADER, ())
+            blank = headers.popall(HEADER) if found[3] else ()
             headers[HEADER] = workspace
         try:
             answer = await original(self, conn)
@@ -489,11 +493,12 @@ def urllib_request(original: Any) -> Any:
     def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
         found = _of_urllib_request(req)
         if found is not None:
-            host, workspace, _ = found
+            host, workspace, _, present = found
             own: dict[str, Any] = {}
             if workspace is not None:
-                own["headers"] = _others(req.headers)
-                own["unredirected_hdrs"] = {**_others(req.unredirected_hdrs), HEADER: workspace}
+                own["headers"] = _copied(req.headers, present)
+                own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
+                own["unredirected_hdrs"][HEADER] = workspace
             old = req.full_url.split("/", 3)[2]
             if host != old:
                 own["host"] = host if req.host == old else req.host
@@ -533,7 +538,7 @@ def websocket_client(original: Any) -> Any:
         found = moved if moved and moved[0] == host else _of_websocket(host, header)
         if found is not None and found[1] is not None:
             if isinstance(header, dict):
-                options["header"] = {**_others(header), HEADER: found[1]}
+                options["header"] = {**_copied(header, found[3]), HEADER: found[1]}
             else:
                 lines = [x for x in header or () if x.partition(":")[0].lower() != _NAME]
                 options["header"] = [*lines, f"{HEADER}: {found[1]}"]

@@ -31,7 +31,7 @@ from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
-#: With CLIENTS=1 in the environment every test runs while the other libraries are patched too (P15):
+#: With CLIENTS=1 in the environment every test runs while the other libraries are patched too: P15,
 #: what the SDK sends by them is decided once.
 CLIENTS = True if os.environ.get("CLIENTS") == "1" else None
 
