@@ -21,7 +21,7 @@ from socket import SHUT_RDWR
 from types import FunctionType, SimpleNamespace
 from typing import Any, Callable, Optional
 
-from . import _workspace
+from . import _hosts, _workspace
 from ._carry import in_scope
 from ._decision import HEADER, Found, SettledHeaders, SettledLines, copied, settle, text
 from ._hosts import DOMAIN, in_url, is_unnamed
@@ -151,14 +151,18 @@ def _pairs(headers: Any) -> Any:
     return store.values() if isinstance(store, dict) else (headers or {}).items()
 
 
+def _may_move() -> bool:
+    """Whether the workspace's own host was asked for, so that connections are chosen by it."""
+    return _hosts.asked is not None or bool(_workspace.variable(_workspace.OWN_HOST))
+
+
 # What the program has read
 
 
 def _note(key: Any, sent: Any) -> None:
-    try:
-        setattr(key, _SENT, sent)
-    except AttributeError:  # it has no place for more
-        pass
+    known = getattr(key, "__dict__", None)
+    if known is not None:
+        known[_SENT] = sent
 
 
 def _read(content: Any, answer: Any, key: Any) -> None:
@@ -407,8 +411,9 @@ def aiohttp_connect(original: Any) -> Any:
     here it is moved to the workspace's own host."""
 
     def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
-        found = vars(req)[_FOUND] = _of_aiohttp(req)
+        found = _of_aiohttp(req) if _may_move() else None
         if found is not None and found[0] != req.url.raw_host:
+            vars(req)[_FOUND] = found
             if "Host" in req.headers:
                 req.headers["Host"] = _moved_host(req.headers["Host"], found[0])
             req.url = req.url.with_host(found[0])
@@ -417,7 +422,7 @@ def aiohttp_connect(original: Any) -> Any:
     return connect
 
 
-#: Where a request keeps what its connection was chosen with, until it is sent.
+#: Where a request that was moved keeps what its connection was chosen with, until it is sent.
 _FOUND = "_dashscope_ws_patch_found"
 
 
@@ -568,7 +573,7 @@ def websocket_connect(original: Any) -> Any:
         header = options.get("header")
         authority = url.split("/", 3)[2] if url.count("/") > 2 else ""
         host = authority.partition(":")[0]
-        found = _of_websocket(host, header) if host else None
+        found = _of_websocket(host, header) if _may_move() else None
         if found is not None and found[0] != host:
             url = url.replace(authority, found[0] + authority[len(host) :], 1)
             marked = _MovedHeaders if isinstance(header, dict) else _MovedLines
