@@ -36,7 +36,11 @@ from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 CLIENTS = True if os.environ.get("CLIENTS") == "1" else None
 
 #: Minutes each, with environments of their own: run where they are named, as CI does.
-collect_ignore = ["company/test_p15_libraries.py", "startup/test_p18_activation.py"]
+collect_ignore = [
+    "company/test_p15_libraries.py",
+    "company/test_p15_releases.py",
+    "startup/test_p18_activation.py",
+]
 
 #: Other cells of the matrix of the 2.x clients each day; the workers of xdist inherit it.
 SEED = os.environ.setdefault("ONE_VOICE_SEED", time.strftime("%Y%m%d"))
