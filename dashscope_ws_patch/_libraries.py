@@ -23,7 +23,7 @@ from typing import Any, Callable, Optional
 
 from . import _hosts, _workspace
 from ._carry import in_scope
-from ._decision import HEADER, Found, SettledHeaders, SettledLines, copied, settle, text
+from ._decision import HEADER, SettledHeaders, SettledLines, copied, settle, text
 from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
@@ -37,6 +37,13 @@ active = False
 
 #: Why a library is left alone, if its insides turned out not to fit while it sent.
 misfits: dict[str, str] = {}
+
+class _Added(str):
+    """The workspace in headers that urllib3 hands to itself for another attempt: it is none that
+    the program names."""
+
+    __slots__ = ()
+
 
 #: Where what an answer leads to keeps the workspace that was sent, and its source, for the hint.
 _SENT = "_dashscope_ws_patch_sent"
@@ -122,7 +129,7 @@ def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _L
     if values:
         present = True
         # Ours, of an attempt before this one, is none that the program names.
-        texts = [text(v).strip() for v in values if v and not isinstance(v, Found)]
+        texts = [text(v).strip() for v in values if v and not isinstance(v, _Added)]
         named = next(filter(None, texts), None)
     if named_above and not named:
         return None
@@ -264,7 +271,7 @@ def _of_urllib3(pool: Any, url: str, headers: Any) -> _Lacking:
         return None
     if is_unnamed(host):
         return _settled(host, _pairs(headers), _session_names.get())
-    if url[:1] != "/" and any(isinstance(value, Found) for _, value in _pairs(headers)):
+    if url[:1] != "/" and any(isinstance(value, _Added) for _, value in _pairs(headers)):
         return host, None, None, True  # redirected away from the service
     return None
 
@@ -285,7 +292,7 @@ def urllib3(original: Any) -> Any:
         if workspace is not None or sent is None:
             headers = _copied(headers, present)
             if workspace is not None:
-                headers[HEADER] = Found(workspace)
+                headers[HEADER] = _Added(workspace)
             if args[1:]:
                 args = (args[0], headers, *args[2:])
             else:
@@ -501,7 +508,8 @@ def urllib_request(original: Any) -> Any:
             host, workspace, _, present = found
             own: dict[str, Any] = {}
             if workspace is not None:
-                own["headers"] = _copied(req.headers, present)
+                if present:
+                    own["headers"] = _copied(req.headers, present)
                 own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
                 own["unredirected_hdrs"][HEADER] = workspace
             old = req.full_url.split("/", 3)[2]
