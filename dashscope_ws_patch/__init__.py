@@ -30,7 +30,7 @@ __all__ = [
     "use_workspace",
 ]
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 if not switched_off():
     patch()

@@ -137,7 +137,7 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
                     finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
             _patched = _workspace.in_force = True
             _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
-            sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _finder)
             _workspace.on_scope = _entering
             if _workspace.scope.get() is not None:
                 _entering()
@@ -234,7 +234,7 @@ def _ran(module: Any, users: list[str]) -> None:
         name = module.__name__
         _known[name] = _done[id(module)] = module
         try:
-            rows = _rows(_is_sdk(name))
+            by_module = _rows(_is_sdk(name))
         except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
             _complain(f"the table of seams ({type(error).__name__}: {error})", error)
             return
@@ -242,7 +242,7 @@ def _ran(module: Any, users: list[str]) -> None:
             return
         if name in _awaited_libraries:
             _libraries_module.active = True
-        rows = rows.get(name, []) + rows.get(f"{name.rpartition('.')[0]}.*", [])
+        rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
         for seam in rows:
             try:
                 state = _apply(seam, module, users, rows), ""
@@ -292,32 +292,17 @@ def _look_for_modules() -> None:
     """Note the rows whose module this release should have, and has not; and where a request object
     is no longer covered, cover the connections that other modules make for it."""
     package = sys.modules.get(SDK)
-    if package is None or _done.get(id(package)) is not package or _is_complete.get(SDK) is package:
+    if package is None or id(package) not in _done or _is_complete.get(SDK) is package:
         return
     _is_complete[SDK] = package
-    from importlib.machinery import PathFinder
-
     from . import _edge
     from ._seams import FOR_REQUESTS, SEAMS
+    from .hint.nearest import without_module
 
-    found: dict[str, Any] = {SDK: package.__spec__}
-
-    def spec(name: str) -> Any:
-        if name not in found:
-            above = getattr(spec(name.rpartition(".")[0]), "submodule_search_locations", None)
-            found[name] = PathFinder.find_spec(name, above) if above else None
-        return found[name]
-
-    if spec(SDK + ".version") is None:  # it is not loaded from files
-        return
-    for seam in SEAMS:
-        name = seam.module.rpartition(".*")[0] or seam.module
-        if seam not in _states and is_due(seam) and spec(name) is None:
-            from .hint.nearest import missing_module
-
-            error = LookupError(missing_module(name, seam.attributes))
-            _states[seam] = FAILED, f"LookupError: {error}"
-            _complain(f"{name} (LookupError: {error})", error)
+    due = [seam for seam in SEAMS if seam not in _states and is_due(seam)]
+    for seam, reason in without_module(package, due):
+        _states[seam] = FAILED, f"LookupError: {reason}"
+        _complain(f"{seam.module} ({reason})", LookupError(reason))
     if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
             _put_all(_edge.replaced(sys.modules[other], _edge.leads_to_service))
@@ -424,8 +409,8 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
 
 def is_due(seam: Seam) -> bool:
     """Whether the SDK release that is installed should have what a row stands for."""
-    release = _numbers(sdk_release())
-    return _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release)
+    release = numbers(sdk_release())
+    return numbers(seam.since) <= release and not (seam.until and numbers(seam.until) <= release)
 
 
 def sdk_release() -> str:
@@ -445,14 +430,15 @@ def sdk_release() -> str:
         return str(import_module(SDK + ".version").__version__)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def numbers(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".")[:3] if part.isdigit())
 
 
 def _complain(what: str, error: Exception) -> None:
     """Note what could not be applied, to be told with all else of the same import."""
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
-        raise SeamError(f"cannot patch {what}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on") from error
+        message = f"cannot patch {what}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on"
+        raise SeamError(message) from error
     if what not in _told:
         _told.add(what)
         _untold.append(what)
@@ -460,12 +446,18 @@ def _complain(what: str, error: Exception) -> None:
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
-    _look_for_modules()
+    try:
+        _look_for_modules()
+    except SeamError:
+        raise
+    except Exception as error:  # no wrapt, which was told already
+        _complain(f"the table of seams ({type(error).__name__}: {error})", error)
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(
             f"cannot patch {'; '.join(told)}: what modules of dashscope send is recognised by its "
-            "host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see `python -m dashscope_ws_patch doctor`"
+            "host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see "
+            "`python -m dashscope_ws_patch doctor`"
         )
 
 

@@ -12,7 +12,6 @@ import inspect
 import os
 import sys
 from typing import Any, Callable, NamedTuple
-from urllib.parse import urlsplit
 
 import wrapt
 
@@ -25,6 +24,7 @@ from ._decision import (
     HEADER,
     Chosen,
     Found,
+    InHost,
     ambient,
     is_named,
     scope_here,
@@ -33,14 +33,14 @@ from ._decision import (
     without_workspace,
     workspace_in_headers,
 )
-from ._edge import SENT
-from ._hosts import require_host_label, with_host_workspace, workspace_in_host
+from ._edge import OF_CLIENT, SENT
+from ._hosts import require_host_label, workspace_in_host
 from ._methods import Adapter, method
 from ._workspace import Scope
 from .hint.watch import fine, look, watched
 
 #: Where a transport or a session keeps its ``Sender``.
-_KEPT = "_dashscope_ws_patch"
+KEPT = "_dashscope_ws_patch"
 
 
 # What a client was told, and what it has found
@@ -91,9 +91,10 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
         born = None
     else:
         born = born or getattr(workspace, "born", None)
-        named = workspace_in_host(url) if is_named(url) else getattr(workspace, "named", None)
+        named = _named_by_host(url) if is_named(url) else getattr(workspace, "named", None)
         named = (own_pool and _named_by_pool(pool)) or named
-        put("workspace", Found(config.workspace, born, named))
+        if config.workspace or born or named:
+            put("workspace", Found(config.workspace, born, named))
     configured, region, chosen = config.configured_base_url, None, BY_CALL
     if configured is None:
         region, chosen = config.region, BY_SDK
@@ -103,12 +104,20 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
     if chosen is not BY_CALL:
         put("base_url", Found(config.base_url, region=region))  # for uploads
     url = str(config.base_url)  # it may be an httpx.URL
-    vars(transport)[_KEPT] = Sender(config.workspace, url, chosen, region, born, own_pool)
+    sender = Sender(config.workspace, url, chosen, region, born, own_pool)
+    vars(transport)[KEPT] = sender
+    if transport._owns_client:  # for the edge, where no row fits the transport
+        vars(pool)[OF_CLIENT] = sender
 
 
 def _named_by_pool(pool: Any) -> str | None:
     named = workspace_in_headers(getattr(pool, "headers", None))
-    return named or workspace_in_host(getattr(pool, "base_url", None))
+    return named or _named_by_host(getattr(pool, "base_url", None))
+
+
+def _named_by_host(url: Any) -> str | None:
+    label = workspace_in_host(url)
+    return InHost(label) if label else None
 
 
 def _mark_older(function: Any) -> None:
@@ -119,17 +128,17 @@ def _mark_older(function: Any) -> None:
         return  # its code has just run: there are none
     kind = getattr(module, function.__qualname__.partition(".")[0])
     for older in gc.get_objects():
-        if issubclass(type(older), kind) and _KEPT not in vars(older._transport):
+        if issubclass(type(older), kind) and KEPT not in vars(older._transport):
             config = older.config
             workspace, url = config.workspace, config.configured_base_url
-            if workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+            if workspace == found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
                 workspace = None
-            if url == _found_by_sdk("base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"):
+            if url == found_by_sdk("base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"):
                 url = None
             _mark(older, workspace, url, None)
 
 
-def _found_by_sdk(name: str, *variables: str) -> Any:
+def found_by_sdk(name: str, *variables: str) -> Any:
     module, found = sdk("dashscope.v2._config"), None
     if module is not None:
         found = module.settings.get_explicit(name)
@@ -177,8 +186,7 @@ def on_behalf(function: Any) -> Any:
         workspace, told = self._client.config.workspace, _decision.told
         named = workspace if is_named(workspace) else getattr(workspace, "named", None)
         holding = (told, named or told.get()), (_decision.born, getattr(workspace, "born", None))
-        made = _carry.in_scope(function, *holding)(self, *args, **kwargs)
-        return _carry.carried(made, holding)
+        return _carry.in_scope(function, *holding)(self, *args, **kwargs)
 
     return call
 
@@ -197,9 +205,9 @@ def upload(original: Any) -> Any:
         chosen = BY_SDK if region else BY_PROGRAM if isinstance(url, Found) else BY_CALL
         url, headers, settled, _ = settle(url, None, workspace, chosen, region)
         if headers is not None:
-            kwargs.update(base_address=url, workspace=settled)
-        born = _decision.born, getattr(workspace, "born", None)
-        return _carry.in_scope(original, born)(*args, **kwargs)
+            # Not as found any more: the 1.x surface must not decide again.
+            kwargs.update(base_address=url, workspace=settled and str(settled))
+        return _born(getattr(workspace, "born", None), original)(*args, **kwargs)
 
     return check_and_upload_local
 
@@ -207,7 +215,7 @@ def upload(original: Any) -> Any:
 # HTTP
 
 
-def _sending(prepare: Callable[..., Any]) -> Adapter:
+def sending(prepare: Callable[..., Any]) -> Adapter:
     """The adapter of a transport's method that sends, from what prepares its arguments: that
     returns the transport and path to use, what is sent, and the scope that the transport is of."""
 
@@ -217,33 +225,21 @@ def _sending(prepare: Callable[..., Any]) -> Adapter:
 
         def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
             transport, path, sent, born = prepare(self, path, kwargs)
-            if born is not None:  # for the library below, where it is asked too
-                outer = _decision.born.get()
-                _decision.born.set(born)
             try:
-                response = function(transport, method, path, **kwargs)
+                return received(_born(born, function)(transport, method, path, **kwargs), sent)
             except Exception as error:
                 look(error, sent)
                 raise
-            finally:
-                if born is not None:
-                    _decision.born.set(outer)
-            return received(response, sent)
 
         async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
             transport, path, sent, born = prepare(self, path, kwargs)
-            if born is not None:
-                outer = _decision.born.get()
-                _decision.born.set(born)
             try:
-                response = await function(transport, method, path, **kwargs)
+                return received(
+                    await _born(born, function)(transport, method, path, **kwargs), sent
+                )
             except Exception as error:
                 look(error, sent)
                 raise
-            finally:
-                if born is not None:
-                    _decision.born.set(outer)
-            return received(response, sent)
 
         def received(response: Any, sent: Any) -> Any:
             if streams:
@@ -257,11 +253,17 @@ def _sending(prepare: Callable[..., Any]) -> Adapter:
     return adapter
 
 
+def _born(born: Scope | None, function: Any) -> Any:
+    """``function`` on behalf of an object that was made in the scope ``born``: a library below the
+    SDK may be asked for the workspace too."""
+    return function if born is None else _carry.in_scope(function, (_decision.born, born))
+
+
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
     given, headers, base = kwargs.get("workspace"), kwargs.get("headers"), kwargs.get("base_url")
     pool = transport._client
     # One that nobody has made a client of is what its pool shows.
-    workspace, url, chosen, region, born, own_pool, _ = vars(transport).get(_KEPT) or _POOL
+    workspace, url, chosen, region, born, own_pool, _ = vars(transport).get(KEPT) or _POOL
     if base:  # beside the client's own: of another protocol, say
         url = base
     elif own_pool:
@@ -290,7 +292,7 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
 
 _POOL = Sender(own_pool=True)
 
-transport = _sending(_prepared)
+transport = sending(_prepared)
 
 
 class _By(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -350,7 +352,7 @@ def session(function: Any) -> Any:
         else:
             chosen = BY_CALL if url else BY_SDK
             region = None if url else client.config.region
-            vars(self)[_KEPT] = Sender(space, self._url, chosen, region, born)
+            vars(self)[KEPT] = Sender(space, self._url, chosen, region, born)
 
     return __init__
 
@@ -363,7 +365,11 @@ def socket(function: Any) -> Any:
         born = getattr(kwargs.get("workspace"), "born", None)
         kwargs, sent = _handshake(kwargs)
         vars(self)[SENT] = sent
-        _connected(born, sent, function, self, **kwargs)
+        try:
+            _born(born, function)(self, **kwargs)
+        except Exception as error:
+            look(error, sent)
+            raise
 
     return __init__
 
@@ -386,27 +392,18 @@ def _handshake(kwargs: dict[str, Any]) -> Any:
     return kwargs, (target, space, source, None)
 
 
-def _connected(born: Any, sent: Any, connect: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``connect`` for an object that was made in the scope ``born``."""
-    try:
-        return _carry.in_scope(connect, (_decision.born, born))(*args, **kwargs)
-    except Exception as error:
-        look(error, sent)
-        raise
-
-
 @method
 def open_task(function: Any) -> Any:
     """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
 
     def open_task(self: Any, **kwargs: Any) -> Any:
         scope, sent = scope_here(), vars(self).get(SENT)
-        if scope is not None and sent and scope.workspace != sent[1] and _KEPT not in vars(self):
-            vars(self)[_KEPT] = True
+        if scope is not None and sent and scope.workspace != sent[1] and KEPT not in vars(self):
+            vars(self)[KEPT] = True
+            wanted, held = (_workspace.masked(str(name)) for name in (scope.workspace, sent[1]))
             _workspace.warn(
-                f"a task is opened for the workspace {_workspace.masked(str(scope.workspace))!r} on "
-                f"a websocket connection that was opened for {_workspace.masked(str(sent[1]))!r} "
-                "and keeps it: open a connection for each workspace",
+                f"a task is opened for the workspace {wanted!r} on a websocket connection that was "
+                f"opened for {held!r} and keeps it: open a connection for each workspace",
                 stacklevel=2,
             )
         return function(self, **kwargs)
@@ -436,13 +433,16 @@ def connect(function: Any) -> Any:
 
     def connect(self: Any) -> Any:
         kept = self._headers, self._url
-        known = vars(self).get(_KEPT) or _shown(self)
+        known = vars(self).get(KEPT) or _shown(self)
         self._url, self._headers, workspace, source = settle(
             self._url, self._headers, known.workspace, known.chosen, known.region
         )
         vars(self)[SENT] = sent = self._url, workspace, source, self
         try:
-            return _connected(known.born, sent, function, self)
+            return _born(known.born, function)(self)
+        except Exception as error:
+            look(error, sent)
+            raise
         finally:
             self._headers, self._url = kept
 
@@ -451,9 +451,12 @@ def connect(function: Any) -> Any:
 
 def _shown(session: Any) -> Sender:
     """What a session that has named its workspace, or is older than the shim, shows."""
-    workspace = workspace_in_headers(session._headers)
-    if workspace and workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-        return Sender(Found(workspace))
+    workspace, headers = workspace_in_headers(session._headers), session._headers
+    if workspace and workspace == found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
+        found = Found(workspace)
+        session._headers = {
+            key: found if headers[key] == found else headers[key] for key in headers
+        }
     return Sender()
 
 
@@ -476,91 +479,6 @@ def start_message(function: Any) -> Any:
             self._start_input = kept
 
     return __enter__
-
-
-# agentstudio
-
-
-@method
-def studio(function: Any) -> Any:
-    """The constructor of agentstudio's ``Client`` and ``AsyncClient``."""
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        function(self, *args, **kwargs)
-        workspace = kwargs.get("workspace")
-        # Mounted on a 2.x client, it is of that client's scope.
-        born = workspace.born if isinstance(workspace, Found) else scope_here()
-        _mark_studio(self.transport, workspace, kwargs.get("base_url"), born)
-
-    return __init__
-
-
-def _mark_studio(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sender:
-    """Note what a transport of agentstudio was given. What it was told is in none of its headers:
-    natively the host alone names it."""
-    told = is_named(workspace)
-    named = workspace if told else getattr(workspace, "named", None)
-    chosen = BY_CALL if told or is_named(url) else BY_PROGRAM if _studio_url() else BY_SDK
-    found = Found(None if named else transport.workspace, born, named)
-    mounted = isinstance(workspace, Found)
-    sender = Sender(found, transport.base_url, chosen, born=born, mounted=mounted)
-    vars(transport)[_KEPT] = sender
-    return sender
-
-
-def _older_studio(transport: Any) -> Sender:
-    """The same for one that is older than the shim."""
-    workspace, url = transport.workspace, transport.base_url
-    if url == _studio_url() or workspace_in_host(url) == workspace:
-        url = None
-    if workspace == _found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-        workspace = Found(workspace)
-    return _mark_studio(transport, workspace, url, None)
-
-
-def _studio_url() -> str | None:
-    return os.environ.get("DASHSCOPE_AGENTSTUDIO_URL") or os.environ.get("AGENTSTUDIO_URL")
-
-
-@method
-def studio_url(function: Any) -> Any:
-    """agentstudio's ``_resolve_base_url``, which refuses to do without a workspace."""
-
-    def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
-        if not is_named(workspace):
-            workspace = _workspace.by_rule(workspace)
-        if not explicit_url and not workspace:
-            workspace = ambient()[0]
-            if workspace is not None:
-                require_host_label(workspace)
-        return function(explicit_url, workspace, region)
-
-    return _resolve_base_url
-
-
-def _studio_prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
-    url, given, body = transport._absolute_url(path), kwargs.get("extra_headers"), kwargs.get("json")
-    known = vars(transport).get(_KEPT) or _older_studio(transport)
-    found, base, chosen, _, born, _, mounted = known
-    if urlsplit(url).netloc != urlsplit(base).netloc:
-        return transport, path, (url, None, None, body), None
-    target, headers, workspace, source = settle(url, given, found, chosen)
-    supplied = chosen is BY_SDK and not found
-    if workspace is None and supplied and (mounted or scope_here() is None):
-        # Its host is that of another tenant, or of an environment that has changed: the SDK says
-        # what it would have said to the constructor.
-        sdk("dashscope.agentstudio.client")._resolve_base_url(None, None)
-    path = target if target != url else path
-    if headers is not given:
-        if path is target and workspace_in_host(base):
-            # The agent names the host, and so the workspace, that the client was built for.
-            agent = with_host_workspace(base, workspace or "")
-            headers.setdefault("User-Agent", agent.join(transport.user_agent.rsplit(base, 1)))
-        kwargs["extra_headers"] = headers
-    return transport, path, (target, workspace, source, body), born
-
-
-studio_transport = _sending(_studio_prepared)
 
 
 unseen(globals(), __name__)

@@ -100,8 +100,12 @@ born: ContextVar[Scope | None] = _carry.variable("dashscope_ws_patch.born", None
 
 scope_here, _told_here, _born_here = _workspace.scope.get, told.get, born.get
 
-# What most requests pay for P20 is one look whether the variable is set.
-_environ, _encoded, _OWN_HOST = _workspace.environ, _workspace.encoded, _workspace.KEYS[_hosts.OWN_HOST]
+# What most requests pay for a variable is one look whether it is set.
+_environ, _encoded = _workspace.environ, _workspace.encoded
+_FIRST, _SECOND, _REQUIRE_SCOPE, _OWN_HOST = (
+    _workspace.KEYS[name]
+    for name in (*_workspace.VARIABLES, _workspace.REQUIRE_SCOPE, _workspace.OWN_HOST)
+)
 
 #: What a request goes with: its URL, its headers, the workspace that they name, and where that is
 #: from: "named", "scope", "client" (found by the SDK), "host", or the name of a variable. Without a
@@ -118,6 +122,11 @@ class SettledLines(list):  # type: ignore[type-arg]
     """The same in "Name: value" lines."""
 
 
+def as_settled(headers: Any) -> Any:
+    """A copy of the headers of a handshake, with the mark that they are settled."""
+    return SettledHeaders(headers) if isinstance(headers, dict) else SettledLines(headers or ())
+
+
 def settle(
     url: str,
     headers: Any = None,
@@ -128,44 +137,44 @@ def settle(
 ) -> Decision:
     """The URL and headers with which a request goes: the one place that decides.
 
-    ``found`` is the workspace that the SDK would send, where it is in no header yet. Like one in a
-    header it is named, unless it is ``Found``. ``chosen`` is
-    who has put a workspace into the host of ``url``; None asks the module-level base URLs.
-    ``region`` is that of a default endpoint, whose host moves with the workspace. ``service`` tells
-    whether a URL leads to the service, for senders that also send elsewhere.
+    ``found`` is the workspace that the SDK would send, where it is in no header yet; like one in a
+    header it counts as named, unless it is ``Found``. ``chosen`` is who has put a workspace into
+    the host of ``url``; None asks the module-level base URLs. ``region`` is that of a default
+    endpoint, whose host moves with the workspace. ``service`` tells whether a URL leads to the
+    service, for senders that also send elsewhere.
 
-    What is given is not changed: the headers that are returned are a copy where they, or what
-    ``found`` would make of them, must differ, and else the very ones that were given. Raises
+    Changes nothing that it is given: it returns the same headers, or a copy that differs. Raises
     WorkspaceError where the environment's workspace is malformed, the workspace is too long for the
     label of a host, or DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for a scope and there is none.
     """
     if not _workspace.in_force:
         return url, headers, None, None
     named, blank = None, False
-    own_host = _OWN_HOST in _encoded or _hosts.asked is not None or os.environ is not _environ
     if headers:
         try:  # cheap test first: few headers name a workspace
             blank = headers.__class__ is not dict or _HEADER in "\n".join(headers).lower()
         except TypeError:  # a name that is no text: whoever sends it says so
             blank = True
         named = workspace_in_headers(headers) if blank else None
-    if named is None or named.__class__ is Found:
-        named = found = named if found is None else found
-    if named and named.__class__ is not Found:
-        if service is None or service(url):
-            if PLACEHOLDER in url:
-                url = filled(url, named)
-            if own_host:
-                url = _hosts.own_host(url, named)
-        return url, headers, named, named.source if type(named) is Settled else "named"
+    if found is not None and (named is None or named.__class__ is Found):
+        named = found
     if service is not None and not service(url):
-        return url, headers, None, None
+        return url, headers, named, "named" if is_named(named) else None
+    own_host = _OWN_HOST in _encoded or _hosts.asked is not None or os.environ is not _environ
+    if named and named.__class__ is not Found:
+        if PLACEHOLDER in url:
+            url = filled(url, named)
+        if own_host:
+            url = _hosts.own_host(url, named)
+        return url, headers, named, named.source if type(named) is Settled else "named"
+    found = named
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else _chosen(label)
     workspace: str | None = _told_here() or getattr(found, "named", None)
     source: str | None = "named"
-    if label is not None and chosen is BY_CALL and (label != workspace or type(workspace) is InHost):
+    by_host = label != workspace or type(workspace) is InHost
+    if label is not None and chosen is BY_CALL and by_host:
         return url, headers, label, "host"
     if workspace:  # rules 1 and 2
         if workspace == found:
@@ -176,8 +185,13 @@ def settle(
             workspace, source = scope.workspace, "scope"
         elif label is not None and chosen is BY_PROGRAM:  # rule 5
             return url, headers, label, "host"
-        else:  # rules 6 and 7
+        elif found or _REQUIRE_SCOPE in _encoded:  # rules 6 and 7
             workspace, source = _workspace.outside_scopes(found)
+        else:  # the same, for most requests
+            first, second, (workspace, source) = _workspace.last_read
+            changed = _encoded.get(_FIRST) is not first or _encoded.get(_SECOND) is not second
+            if changed or os.environ is not _environ:
+                workspace, source = _workspace.outside_scopes(found)
     if workspace is None:
         if not found and not blank:
             return url, headers, None, None
@@ -193,7 +207,12 @@ def settle(
         url = filled(url, workspace)
     elif own_host:
         url = _hosts.own_host(url, workspace)
-    return url, with_workspace(headers, _settled(workspace, source), blank), workspace, source
+    header = _settled(workspace, source)
+    if not blank and (not headers or headers.__class__ is dict):
+        headers = {**headers, HEADER: header} if headers else {HEADER: header}
+    else:
+        headers = with_workspace(headers, header)
+    return url, headers, workspace, source
 
 
 def ambient() -> tuple[str | None, str | None]:
@@ -263,29 +282,20 @@ def without_workspace(headers: Any) -> Any:
             for header in headers
             if not _is_header(header.partition(":")[0] if isinstance(header, str) else header[0])
         ]
-    others = copied(headers)
+    others = headers.copy() if hasattr(headers, "copy") else dict(headers)
     for name in [name for name in others if _is_header(name)]:
         del others[name]
     return others
 
 
-def with_workspace(headers: Any, workspace: str, blank: bool = True) -> Any:
-    """A copy of ``headers`` with exactly one header; ``blank`` is whether they may have one yet."""
-    if not headers:
-        return {HEADER: workspace}
-    others = without_workspace(headers) if blank else copied(headers)
+def with_workspace(headers: Any, workspace: str) -> Any:
+    """A copy of ``headers``, a mapping or a list, with exactly one workspace header."""
+    others = without_workspace(headers)
     if isinstance(others, list):
-        line = isinstance(others[0], str) if others else True
+        line = not others or isinstance(others[0], str)
         return [*others, f"{HEADER}: {workspace}" if line else (HEADER, workspace)]
     others[HEADER] = workspace
     return others
-
-
-def copied(headers: Any) -> Any:
-    """A copy of what holds headers, of its own kind where that can be."""
-    if isinstance(headers, tuple):
-        return list(headers)
-    return headers.copy() if hasattr(headers, "copy") else dict(headers)
 
 
 def _is_header(name: object) -> bool:

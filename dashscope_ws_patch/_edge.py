@@ -1,8 +1,9 @@
 """The edge: whatever a module of the SDK sends by, passes ``settle``.
 
 A rule, not a list: every global of a module that is a library which sends, or was taken from one by
-name (``from requests import Session``), is replaced by what sends for that module. The libraries
-themselves are never changed, and what others put into them is used.
+name (``from requests import Session``), is replaced by what sends for that module; sessions that
+the module has made already, and classes that it derives from theirs, are guarded as they are. The
+libraries themselves are never changed, and what others put into them is used.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from contextvars import Context, copy_context
 from types import FunctionType, ModuleType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import wrapt
 
 from . import _decision
 from ._carry import in_scope, unseen
-from ._decision import BASES, HEADER, Found, scope_here, sdk, settle, workspace_in_headers
+from ._decision import (
+    BASES,
+    HEADER,
+    as_settled,
+    is_named,
+    scope_here,
+    sdk,
+    settle,
+    workspace_in_headers,
+)
 from ._hosts import in_url, workspace_in_host
 from ._workspace import Scope, scope
 from .hint.watch import heard, watched
@@ -32,12 +41,38 @@ Service = Optional[Callable[[str], bool]]
 #: Where responses and connections of the SDK keep what was sent for them.
 SENT = "_dashscope_ws_patch_sent"
 
+
+class Beside:
+    """What is kept of objects for as long as they live, by identity: some of the SDK's, pydantic's,
+    have no hash. Nothing is written to the objects, which stay picklable as they were."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[ref[Any], Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __setitem__(self, owner: Any, value: Any) -> None:
+        key = id(owner)
+
+        def forget(gone: ref[Any]) -> None:
+            # Where nothing counts references, this comes late: the id may be another's by now.
+            if key in self._kept and self._kept[key][0] is gone:
+                del self._kept[key]
+
+        self._kept[key] = ref(owner, forget), value
+
+    def get(self, owner: Any, default: Any = None) -> Any:
+        known, value = self._kept.get(id(owner), (None, None))
+        return value if known is not None and known() is owner else default
+
+
 #: The scopes in which objects of the SDK were made, and what was sent for them (URL, workspace and
 #: source), beside the objects, which stay picklable as they were.
-births: WeakKeyDictionary[Any, Scope] = WeakKeyDictionary()
-sent_for: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+births = Beside()
+sent_for = Beside()
 
-#: The hosts of base URLs that calls and clients were given.
+#: The hosts of base URLs that calls were given.
 hosts_named: set[str] = set()
 
 
@@ -46,10 +81,8 @@ def leads_to_service(url: str) -> bool:
     if in_url(url) or workspace_in_host(url):
         return True
     host = urlsplit(url).hostname
-    if host in hosts_named:
-        return True
     bases = (getattr(sdk("dashscope"), base, None) for base in BASES)
-    return host is not None and any(urlsplit(base or "").hostname == host for base in bases)
+    return host in hosts_named or any(base and urlsplit(base).hostname == host for base in bases)
 
 
 class Library(ModuleType):
@@ -59,136 +92,63 @@ class Library(ModuleType):
     def __init__(self, library: ModuleType, service: Service) -> None:
         super().__init__(library.__name__, library.__doc__)
         vars(self).update(__wrapped__=library, __service__=service)
-        for name in SENDERS.get(library.__name__.partition(".")[0], ()):
+        if library.__name__ == "threading":  # locks are made for each call
+            vars(self).update((name, vars(library)[name]) for name in library.__all__)
+        for name in _ways_of(library):
             if name in vars(library):
                 setattr(self, name, sender(vars(library)[name], service, library))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
         if isinstance(value, ModuleType):  # requests.api, concurrent.futures
-            return Library(value, self.__service__) if _sends(value) else value
-        # websockets imports what it is asked for
-        return sender(value, self.__service__) or value
-
-
-def _sends(module: ModuleType) -> bool:
-    names = SENDERS.get(module.__name__.partition(".")[0], {})
-    return not names.keys().isdisjoint(vars(module))
+            inner = not _ways_of(value).keys().isdisjoint(vars(value))
+            return Library(value, self.__service__) if inner else value
+        return sender(value, self.__service__) or value  # websockets imports what it is asked for
 
 
 def sender(original: Any, service: Service, library: Any = None) -> Any:
-    """What stands for ``original``, a function or class of a library that sends, or None for any
+    """What stands for ``original``, a function or class of a library that sends; None for any
     other. ``library`` is where it is looked up again when it is called."""
-    name, make = _way(original)
-    if make is None:
-        return None
-
-    def call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        current = vars(library).get(name, wrapped) if library is not None else wrapped
-        return made(wrapped if isinstance(current, type(proxy)) else current, args, kwargs)
-
-    made = functools.partial(make, service)
-    proxy = wrapt.FunctionWrapper(original, call)
-    return proxy
+    way = _way_of(original)
+    return way and wrapt.FunctionWrapper(original, functools.partial(way.call, service, library))
 
 
-def _way(original: Any) -> tuple[str, Any]:
-    """The name of a function or class in its library, and what sends for it."""
-    top = str(getattr(original, "__module__", "")).partition(".")[0]
-    name = getattr(original, "__name__", "")
-    return name, SENDERS[top].get(name) if top in SENDERS else None
-
-
-#: Who has something, under which name, and what is to stand there.
-Replaced = Iterator[tuple[Any, str, Any]]
-
-
-def replaced(module: ModuleType, service: Service) -> Replaced:
-    """What of ``module`` sends: its globals, and what these were put into while its code ran (the
-    attributes of its classes, the defaults of its functions, what they have in closures)."""
-    sends = False
+def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
+    """What of ``module`` sends: whose it is, its name, and what is to stand there."""
     for name, value in list(vars(module).items()):
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+        instead: Any = None
+        if type(value) is ModuleType:
+            instead = Library(value, service) if _ways_of(value) else None
+        elif getattr(value, "__module__", None) != module.__name__:
+            instead = sender(value, service)
+            guard = None if isinstance(value, type) else _guard_of(type(value))
+            if guard is not None:  # a session that the module has made
+                guard(service, value)
+        elif isinstance(value, FunctionType):
             instead = _importing(value, service)
-        else:
-            instead = _instead(value, service)
+        elif isinstance(value, type) and _guard_of(value) is not None:  # derived from a session's
+            init: Any = value.__init__  # type: ignore[misc]
+            yield value, "__init__", _guarding(init, _guard_of(value), service)
         if instead is not None:
-            sends = True
             yield module, name, instead
-    if sends:
-        yield from _inside(module, module.__name__, service, set())
 
 
-def _instead(value: Any, service: Service) -> Any:
-    """What stands for a value by which its module sends; None for any other. An object that is made
-    already is guarded as it is."""
-    if isinstance(value, ModuleType):
-        library = type(value) is ModuleType and value.__name__.partition(".")[0] in SENDERS
-        return Library(value, service) if library else None
-    if isinstance(value, functools.partial):
-        function = _instead(value.func, service)
-        return function and functools.partial(function, *value.args, **value.keywords)
-    if isinstance(value, staticmethod):
-        function = _instead(value.__func__, service)
-        return function and staticmethod(function)
-    if type(value) in (tuple, dict):
-        items = value.items() if type(value) is dict else enumerate(value)
-        found = {key: instead for key, item in items if (instead := _instead(item, service))}
-        if not found:
-            return None
-        if type(value) is dict:
-            return {**value, **found}
-        return tuple(found.get(at, item) for at, item in enumerate(value))
-    if not isinstance(value, (type, FunctionType)):
-        guard = _guard_of(type(value))
-        if guard is not None:
-            guard(service, value)
-        return None
-    return sender(value, service)
+def _ways_of(library: ModuleType) -> dict[str, _Way]:
+    return SENDERS.get(library.__name__.partition(".")[0], {})
 
 
-def _inside(owner: Any, module: str, service: Service, seen: set[int]) -> Replaced:
-    for holder, name, value in _parts(owner):
-        instead = None if isinstance(owner, ModuleType) else _instead(value, service)
-        value = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
-        if instead is not None:
-            yield holder, name, instead
-        elif (
-            isinstance(value, (type, FunctionType))
-            and getattr(value, "__module__", "") == module
-            and id(value) not in seen
-        ):
-            seen.add(id(value))
-            guard = _guard_of(value) if isinstance(value, type) else None
-            if guard is not None:
-                init: Any = value.__init__  # type: ignore[misc]
-                yield value, "__init__", _guarding(init, guard, service)
-            yield from _inside(value, module, service, seen)
-
-
-def _parts(owner: Any) -> Replaced:
-    for name, value in list(getattr(owner, "__dict__", {}).items()):
-        yield owner, name, value
-    if isinstance(owner, FunctionType):
-        yield owner, "__defaults__", owner.__defaults__
-        yield owner, "__kwdefaults__", owner.__kwdefaults__
-        for cell in owner.__closure__ or ():
-            with suppress(ValueError):  # it is empty
-                yield cell, "cell_contents", cell.cell_contents
+def _way_of(value: Any) -> _Way | None:
+    top = str(getattr(value, "__module__", "")).partition(".")[0]
+    return SENDERS[top].get(getattr(value, "__name__", "")) if top in SENDERS else None
 
 
 def _guard_of(kind: type) -> Any:
-    """What guards the objects of a class that sends, or is derived from one."""
-    for base in kind.__mro__:
-        guard = getattr(_way(base)[1], "guard", None)
-        if guard is not None:
-            return guard
-    return None
+    """What guards the objects of a class of sessions, or of one that is derived from it."""
+    ways = filter(None, map(_way_of, kind.__mro__))
+    return next((way.guard for way in ways if way.guard), None)
 
 
 def _guarding(function: Any, guard: Any, service: Service) -> Any:
-    """The constructor of a class that is derived from one that sends."""
-
     @functools.wraps(function)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         function(self, *args, **kwargs)
@@ -197,42 +157,78 @@ def _guarding(function: Any, guard: Any, service: Service) -> Any:
     return __init__
 
 
-# Functions, (url, headers=) or (method, url, headers=)
+class _Way(NamedTuple):
+    """A way of sending: what is called for it (a wrapt wrapper, behind ``service`` and
+    ``library``), and what guards an object that is made already."""
+
+    call: Callable[..., Any]
+    guard: Any = None
 
 
-def _function(url_at: int, key: str = "headers", guard: Any = None) -> Callable[..., Any]:
-    def send(service: Service, function: Any, args: Any, kwargs: Any) -> Any:
-        url = kwargs.get("url") or (args[url_at] if len(args) > url_at else None)
-        if url is None or isinstance(url, bytes):
-            return function(*args, **kwargs)
-        url = url if isinstance(url, str) else str(url)  # a URL of httpx or yarl
-        owner = getattr(kwargs.get("on_message"), "__self__", None)
-        # WebSocketApp takes them by position too.
-        at = url_at + 1 if isinstance(function, type) and len(args) > url_at + 1 else None
-        settled = settled_for(owner, url, kwargs.get(key) if at is None else args[at], service)
-        target, headers, workspace, source = settled
-        if owner is not None:
-            sent_for[owner] = target, workspace, source
-        if key == "header":
-            kind = _decision.SettledHeaders if isinstance(headers, dict) else _decision.SettledLines
-            headers = kind(headers or ())
-        if at is not None:
-            args = (*args[:at], headers, *args[at + 1 :])
-        elif headers is not None:
-            kwargs[key] = headers
-        if target is not url:
-            if "url" in kwargs:
-                kwargs["url"] = target
-            else:
-                args = (*args[:url_at], target, *args[url_at + 1 :])
-        sent = target, workspace, source, owner
-        for event in ("on_message", "on_error"):
-            if event in kwargs:
-                kwargs[event] = heard(kwargs[event], sent)
-        return watched(function(*args, **kwargs), sent)
+def _own(library: Any, wrapped: Any) -> Any:
+    """What the library has now in the place of ``wrapped``: another patcher's, if there is one."""
+    return wrapped if library is None else vars(library).get(wrapped.__name__, wrapped)
 
-    send.guard = guard  # type: ignore[attr-defined]
-    return send
+
+# What sends, (url, headers=) or (method, url, headers=)
+
+
+def _placed(
+    service: Service, url_at: int, key: str, args: Any, kwargs: dict[str, Any], owner: Any = None
+) -> Any:
+    """The arguments with URL and headers settled, and what is sent then; ``owner`` is the object
+    whose request it is."""
+    url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
+    if url is None or isinstance(url, bytes):
+        return args, kwargs, None
+    text = url if isinstance(url, str) else str(url)  # of httpx, or yarl
+    # websocket-client takes headers by position too.
+    by_place = key == "header" and len(args) > url_at + 1
+    headers = args[url_at + 1] if by_place else kwargs.get(key)
+    if owner is None:
+        target, placed, workspace, source = settle(text, headers, service=service)
+    else:
+        target, placed, workspace, source = settled_for(owner, text, headers, service)
+    if key == "header":
+        placed = as_settled(placed)
+    if by_place:
+        args = (*args[: url_at + 1], placed, *args[url_at + 2 :])
+    elif placed is not headers:
+        kwargs = {**kwargs, key: placed}
+    if target is not text:
+        if "url" in kwargs:
+            kwargs = {**kwargs, "url": target}
+        else:
+            args = (*args[:url_at], target, *args[url_at + 1 :])
+    return args, kwargs, (target, workspace, source, owner)
+
+
+def _function(url_at: int, key: str = "headers", guard: Any = None) -> _Way:
+    def call(
+        service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+    ) -> Any:
+        args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
+        return watched(_own(library, wrapped)(*args, **kwargs), sent)
+
+    return _Way(call, guard)
+
+
+def _websocket_app(
+    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+) -> Any:
+    """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
+    owner = getattr(kwargs.get("on_message"), "__self__", None)
+    args, kwargs, sent = _placed(service, 0, "header", args, kwargs, owner)
+    if owner is not None and sent is not None:
+        sent_for[owner] = sent[:3]
+        for event in {"on_message", "on_error"} & kwargs.keys():
+            kwargs = {**kwargs, event: heard(kwargs[event], sent)}
+    return _own(library, wrapped)(*args, **kwargs)
+
+
+def _guard_app(service: Service, app: Any, _: Any = None) -> None:
+    app.url, header, _, _ = settle(app.url, app.header, service=service)
+    app.header = as_settled(header)
 
 
 #: Where the owners of websockets show the workspace that they were told.
@@ -240,14 +236,14 @@ _SHOWN = ("workspace_id", "_workspace", "workspace", "user_workspace", "DEFAULT_
 
 
 def settled_for(owner: Any, url: str, headers: Any = None, service: Service = None) -> Any:
-    """``settle`` for the object whose websocket this is: in the scope in which that was made, with
-    the workspace that it was told."""
+    """``settle`` for the object whose request it is: with the workspace that it was told, or in the
+    scope in which it was made."""
     if owner is None:
         return settle(url, headers, service=service)
-    shown = (getattr(owner, name, None) for name in _SHOWN)
     told, born = _decision.told, _decision.born
     outer = told.get(), born.get()
-    told.set(next((name for name in shown if _decision.is_named(name)), None))
+    shown = [getattr(owner, name, None) for name in _SHOWN]
+    told.set(next(filter(is_named, shown), None))
     born.set(births.get(owner, outer[1]))
     try:
         return settle(url, headers, service=service)
@@ -261,139 +257,101 @@ def _importing(function: FunctionType, service: Service) -> Any:
     headers: it sends by them."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
-    if "url" not in names or "headers" not in names or not SENDERS.keys() & set(code.co_names):
+    if not {"url", "headers"} <= set(names) or SENDERS.keys().isdisjoint(code.co_names):
         return None
-    send = _function(names.index("url"))
 
     def call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        at = names.index("headers")
-        if len(args) > at:
-            kwargs = {**kwargs, **dict(zip(names[at:], args[at:]))}
-            args = args[:at]
-        return send(service, wrapped, args, kwargs)
+        given = {**dict(zip(names, args)), **kwargs}
+        _, given, sent = _placed(service, 0, "headers", (), given)
+        return watched(wrapped(**given), sent)
 
     return wrapt.FunctionWrapper(function, call)
 
 
-# Classes whose objects send, through one of their methods
+# Objects that send, through one of their methods
 
 
-def _objects(guard: Callable[..., None]) -> Callable[..., Any]:
-    """A class whose objects are guarded, each by ``guard(service, object, its keywords)``."""
-
-    def make(service: Service, kind: Any, args: Any, kwargs: Any) -> Any:
+def _objects(guard: Callable[..., None]) -> _Way:
+    def call(
+        service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+    ) -> Any:
+        kind = wrapped if library is None else vars(library).get(wrapped.__name__, wrapped)
         made = kind(*args, **kwargs)
         guard(service, made, kwargs)
         return made
 
-    make.guard = guard  # type: ignore[attr-defined]
-    return make
+    return _Way(call, guard)
 
 
-def _put(made: Any, name: str, value: Any) -> None:
-    # aiohttp warns of attributes that are set on its sessions.
-    object.__setattr__(made, name, value)
-
-
-def _session(through: str, url_at: int = 1, key: str = "headers") -> Callable[..., Any]:
+def _session(through: str, url_at: int = 1, key: str = "headers") -> _Way:
     def guard(service: Service, session: Any, _: Any = None) -> None:
         send = getattr(session, through, None)
         if send is not None and through not in vars(session):
-            _put(session, through, functools.partial(_through, session, send, service, url_at, key))
-            # Where a class has a method of its own that knows the URL, or a request is prepared
-            # first; modules of the table do neither.
-            prepare = getattr(session, "prepare_request", None)
-            if prepare is not None and service is not None:
-                _put(
-                    session,
-                    "prepare_request",
-                    functools.partial(_prepare, session, prepare, service),
-                )
+            guarded = functools.partial(_send_guarded, session, send, service, url_at, key)
+            # aiohttp warns of attributes that are set on its sessions.
+            object.__setattr__(session, through, guarded)
 
     return _objects(guard)
 
 
-def _through(
-    session: Any, send: Any, service: Service, url_at: int, key: str, *args: Any, **kwargs: Any
+def _send_guarded(
+    session: Any, send: Any, service: Service, url_at: int, key: str, /, *args: Any, **kwargs: Any
 ) -> Any:
-    """Call ``send``, the method of ``session`` that all its requests pass, with what is settled."""
-    url = kwargs.get("url") or (args[url_at] if len(args) > url_at else None)
-    headers = kwargs.get(key)
+    """Call ``send``, the method of ``session`` that all its requests pass."""
     own = getattr(session, "headers", None)
-    named = not headers and own and workspace_in_headers(own)
-    if url is None or isinstance(url, bytes) or named:
+    if own and not kwargs.get(key) and workspace_in_headers(own):
         return send(*args, **kwargs)
-    url = url if isinstance(url, str) else str(url)
-    target, headers, workspace, source = settle(url, headers, service=service)
-    if headers is not None:
-        kwargs[key] = headers
-    if target is url:
-        pass
-    elif "url" in kwargs:
-        kwargs["url"] = target
-    else:
-        args = (*args[:url_at], target, *args[url_at + 1 :])
-    return watched(send(*args, **kwargs), (target, workspace, source, None))
+    args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
+    return watched(send(*args, **kwargs), sent)
 
 
-def _prepare(session: Any, prepare: Any, service: Service, request: Any) -> Any:
-    """``prepare_request`` of a session of requests."""
-    if not workspace_in_headers(session.headers):
-        request.url, request.headers, _, _ = settle(
-            str(request.url), request.headers, service=service
-        )
-    return prepare(request)
+#: Where a connection pool shows what the client was told and has found that it sends for.
+OF_CLIENT = "_dashscope_ws_patch_client"
 
 
-def _app(service: Service, app: Any, _: Any = None) -> None:
-    """A WebSocketApp of a class of its own, which connects later."""
-    app.url, app.header, _, _ = settle(app.url, app.header, service=service)
-
-
-def _httpx_client(service: Service, client: Any, given: Any = None) -> None:
-    """A client of httpx, whose requests are built by one method: its default headers, which httpx
+def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
+    """A client of httpx, whose requests are built by one method. Its default headers, which httpx
     keeps as bytes, may name a workspace that the SDK has found."""
-    given = given or {}
-    found = workspace_in_headers(given.get("headers", client.headers))
-    default = given.get("base_url")
+    found = workspace_in_headers((given or {}).get("headers") or client.headers)
     build = client.build_request
     if "build_request" in vars(client):
         return
 
     def build_request(method: Any, url: Any, **options: Any) -> Any:
-        headers = options.get("headers")
-        target = str(client._merge_url(url) if hasattr(client, "_merge_url") else url)
-        if not workspace_in_headers(headers) and (isinstance(found, Found) or not found):
-            same = urlsplit(target).netloc == urlsplit(str(default or "")).netloc
-            region = getattr(default, "region", None) if same else None
-            found_there = found or getattr(default, "at", None)
-            moved, options["headers"], workspace, source = settle(
-                target, headers, found_there, None, region, service
-            )
-            request = build(method, moved if moved != target else url, **options)
-            if source is not None and workspace is None:
-                request.headers.pop(HEADER, None)
-            return request
-        return build(method, url, **options)
+        # A 2.x client marks its pool with what it was told and has found.
+        space, base, chosen, region = (vars(client).get(OF_CLIENT) or (found, "", None, None))[:4]
+        if is_named(space):
+            return build(method, url, **options)
+        target = str(client._merge_url(url))
+        if urlsplit(target).netloc != urlsplit(base).netloc:
+            chosen = region = None
+        moved, headers, workspace, source = settle(
+            target, options.get("headers"), space, chosen, region, service
+        )
+        options["headers"] = headers
+        request = build(method, url if moved is target else moved, **options)
+        if source is not None and workspace is None:
+            request.headers.pop(HEADER, None)
+        return request
 
-    _put(client, "build_request", build_request)
+    client.build_request = build_request
 
 
 # Threads
 
 
-def _thread(service: Service, kind: Any, args: Any, kwargs: Any) -> Any:
+def _thread(
+    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+) -> Any:
     """A thread in which the SDK sends: it runs in the scope of whoever starts it."""
     target = kwargs.get("target")
-    if target is None:
-        return kind(*args, **kwargs)
     owner = getattr(target, "__self__", None)
     if type(owner).__module__.partition(".")[0] == "dashscope":
         settled_for(owner, "")  # what is malformed is told here, and not in the thread
     here = scope_here() or _decision.born.get()
-    if here is not None:
-        kwargs["target"] = functools.partial(_context_of(here).run, target)
-    return kind(*args, **kwargs)
+    if here is not None and target is not None:
+        kwargs = {**kwargs, "target": functools.partial(_context_of(here).run, target)}
+    return _own(library, wrapped)(*args, **kwargs)
 
 
 def _context_of(here: Scope) -> Context:
@@ -404,13 +362,14 @@ def _context_of(here: Scope) -> Context:
     return context
 
 
-def _executor(service: Service, kind: Any, args: Any, kwargs: Any) -> Any:
+def _executor(
+    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+) -> Any:
     """A pool in which the SDK sends on behalf of a call."""
-    pool = kind(*args, **kwargs)
-    submit = pool.submit
+    pool = _own(library, wrapped)(*args, **kwargs)
+    submit, told = pool.submit, _decision.told
 
     def submitted(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        told = _decision.told
         return submit(in_scope(fn, (scope, scope_here()), (told, told.get())), *args, **kwargs)
 
     pool.submit = submitted
@@ -420,7 +379,7 @@ def _executor(service: Service, kind: Any, args: Any, kwargs: Any) -> Any:
 _VERBS = ("get", "post", "put", "delete", "patch", "head", "options")
 
 #: What sends in each library, by the name that it has there.
-SENDERS: dict[str, dict[str, Callable[..., Any]]] = {
+SENDERS: dict[str, dict[str, _Way]] = {
     "requests": {
         **dict.fromkeys(_VERBS, _function(0)),
         "request": _function(1),
@@ -429,18 +388,18 @@ SENDERS: dict[str, dict[str, Callable[..., Any]]] = {
     "httpx": {
         **dict.fromkeys(_VERBS, _function(0)),
         **dict.fromkeys(("request", "stream"), _function(1)),
-        **dict.fromkeys(("Client", "AsyncClient"), _objects(_httpx_client)),
+        **dict.fromkeys(("Client", "AsyncClient"), _objects(_guard_httpx)),
     },
     "aiohttp": {"request": _function(1), "ClientSession": _session("_request")},
     "urllib3": {"request": _function(1), "PoolManager": _session("urlopen")},
     "websocket": {
         "create_connection": _function(0, "header"),
-        "WebSocketApp": _function(0, "header", _app),
+        "WebSocketApp": _Way(_websocket_app, _guard_app),
         "WebSocket": _session("connect", 0, "header"),
     },
     "websockets": {"connect": _function(0, "additional_headers")},
-    "threading": {"Thread": _thread},
-    "concurrent": {"ThreadPoolExecutor": _executor},
+    "threading": {"Thread": _Way(_thread)},
+    "concurrent": {"ThreadPoolExecutor": _Way(_executor)},
 }
 
 unseen(globals(), __name__)

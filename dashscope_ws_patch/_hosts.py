@@ -6,7 +6,6 @@ Names are compared whole, so what merely contains a name of the service is forei
 from __future__ import annotations
 
 import functools
-import os
 import re
 from urllib.parse import urlsplit, urlunsplit
 
@@ -100,7 +99,8 @@ def on_host_of(url: str, workspace: str, region: str) -> str:
     parts = urlsplit(url)
     before, at, host = parts.netloc.rpartition("@")
     _, colon, port = host.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{before}{at}{workspace}.{region}{DOMAIN}{colon}{port}"))
+    host = f"{workspace}.{region}{DOMAIN}{colon}{port}"
+    return urlunsplit(parts._replace(netloc=before + at + host))
 
 
 def filled(url: str, workspace: str) -> str:
@@ -162,7 +162,7 @@ def _entries(text: str) -> list[str]:
     for entry in filter(None, entries):
         if not _ENTRY.fullmatch(entry):
             raise WorkspaceError(
-                f"the environment variable {HOSTS} has the entry {masked(entry)!r}, but "
+                f"the environment variable {HOSTS} has the entry {masked(entry, 253)!r}, but "
                 f"{HOSTS_RULE}"
             )
     return [entry.lower() for entry in entries if entry]

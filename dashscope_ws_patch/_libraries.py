@@ -23,7 +23,7 @@ from typing import Any, Callable, Optional
 
 from . import _hosts, _workspace
 from ._carry import in_scope
-from ._decision import HEADER, SettledHeaders, SettledLines, copied, settle, text
+from ._decision import HEADER, SettledHeaders, SettledLines, settle, text
 from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
@@ -140,7 +140,10 @@ def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _L
 def _copied(headers: Any, present: bool) -> Any:
     """A copy of a mapping of headers without that of the workspace."""
     store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
-    copy = dict(store.values()) if isinstance(store, dict) else copied(headers or {})
+    if isinstance(store, dict):
+        copy: Any = dict(store.values())
+    else:
+        copy = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
     if present:
         for name in [n for n in copy if text(n).lower() == _NAME]:
             del copy[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from ._decision import (
     settle,
     workspace_in_headers,
 )
-from ._edge import settled_for
+from ._edge import SENT, settled_for
 from ._hosts import PLACEHOLDER, workspace_in_host
 from ._methods import LAZY, Adapter, method
 from .hint.watch import watched
@@ -36,7 +37,7 @@ from .hint.watch import watched
 
 def builder(original: Any) -> Any:
     """``_build_api_request``: what it returns names the workspace of the call."""
-    named = _naming(original)
+    named, _ = _naming(original)
 
     @functools.wraps(original)
     def _build_api_request(*args: Any, **kwargs: Any) -> Any:
@@ -48,7 +49,8 @@ def builder(original: Any) -> Any:
             _edge.hosts_named.add(urlsplit(kwargs["base_address"]).hostname or "")
         session = kwargs.get("session")  # 1.24 on; it may have a header of its own
         if session is None or not workspace_in_headers(getattr(session, "headers", None)):
-            request.url, request.headers, _, _ = settle(request.url, request.headers)
+            request.url, request.headers, *decided = settle(request.url, request.headers)
+            vars(request)[SENT] = request.url, *decided, request
         return request
 
     return _build_api_request
@@ -60,11 +62,11 @@ def send(function: Any) -> Any:
     else has built."""
 
     def call(self: Any) -> Any:
-        sent = _sent(self)
+        sent = vars(self).pop(SENT, None) or _sent(self)
         return watched(function(self), sent)
 
     async def aio_call(self: Any) -> Any:
-        sent = _sent(self)
+        sent = vars(self).pop(SENT, None) or _sent(self)
         return watched(await function(self), sent)
 
     return aio_call if inspect.iscoroutinefunction(function) else call
@@ -145,12 +147,15 @@ def body(attribute: str) -> Adapter:
 def call(function: Any) -> Any:
     """A method on whose behalf several requests are made: all of them for the workspace that the
     calling code names, in the scope of the call, or else in that in which its object was made."""
-    named = _naming(function)
+    named, first = _naming(function)
     lazy = _is_lazy(function)
     of_object = inspect.unwrap(function).__code__.co_varnames[:1] == ("self",)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        workspace = named(args, kwargs)
+        if len(args) > first or not _NAMES.isdisjoint(kwargs):
+            workspace = named(args, kwargs)
+        else:
+            workspace = None
         born = _edge.births.get(args[0]) if of_object and args and _edge.births else None
         if workspace is None and born is None:
             result = function(*args, **kwargs)
@@ -169,7 +174,14 @@ def at_call(function: Any) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return result if kwargs.get("workspace") else _later(result)
+        if kwargs.get("workspace"):  # its one request is told by it
+            return result
+        if result.__class__ is not CoroutineType:
+            return _later(result)
+        here = _workspace.scope
+        carried: Any = _carry.coroutine(_carry.Owned((result, ((here, here.get()),))))
+        carried.__name__, carried.__qualname__ = result.__name__, result.__qualname__
+        return carried
 
     return call
 
@@ -197,8 +209,9 @@ def _on_behalf(workspace: str | None, born: Any, function: Any, args: Any, kwarg
         made_in.set(outer[1])
 
 
-def _naming(function: Any) -> Callable[[Any, Any], str | None]:
-    """What tells which workspace the arguments of ``function`` name."""
+def _naming(function: Any) -> tuple[Callable[[Any, Any], str | None], int]:
+    """What tells which workspace the arguments of ``function`` name, and how many positional ones
+    name none."""
     code = inspect.unwrap(function).__code__
     names = code.co_varnames[: code.co_argcount]
     places = [(names.index(name), name) for name in _NAMES if name in names]
@@ -207,9 +220,9 @@ def _naming(function: Any) -> Callable[[Any, Any], str | None]:
     def named(args: Any, kwargs: Any) -> str | None:
         if len(args) > first:
             kwargs = {**{name: args[at] for at, name in places if at < len(args)}, **kwargs}
-        return None if _NAMES.isdisjoint(kwargs) else _named(kwargs)
+        return _named(kwargs)
 
-    return named
+    return named, first
 
 
 _NAMES = frozenset(("workspace", "workspace_id", "headers", "session", "base_address"))
@@ -295,7 +308,7 @@ def _is_of_another(owner: Any) -> bool:
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)
-    return source != "named" and workspace != (sent and sent[1])
+    return bool(source != "named" and workspace != (sent and sent[1]))
 
 
 unseen(globals(), __name__)

@@ -61,12 +61,18 @@ def validate(value: object, origin: str) -> str:
     return str.__str__(value)  # a subclass (an enum member, say) must not reach a header
 
 
-def masked(value: str) -> str:
-    """``value`` for a message or report, without an API key that was put into the wrong place."""
+#: The service's ids have about 20 characters: what is longer could be an API key.
+_LONGEST_SHOWN = 24
+
+
+def masked(value: str, longest: int = _LONGEST_SHOWN) -> str:
+    """``value`` for a message or report. What could be an API key in the place of a workspace, or
+    of what is at most ``longest``, is shown by its first four characters and its length."""
     import re
 
-    key = r"(?ai)(?:^\s*sk-[\w-]+|\bsk-[\w-]{8,})[\w.+/=-]*"
-    return re.sub(key, "sk-... (an API key?)", value)
+    if len(value) <= longest and not re.search(r"(?ai)(?<![a-z0-9])sk-", value):
+        return value
+    return f"{value[:4]}... ({len(value)} characters; an API key?)"
 
 
 class Scope:
@@ -138,7 +144,7 @@ class use_workspace:
         self._workspace = workspace
 
     def __repr__(self) -> str:
-        return f"use_workspace({self._workspace!r})"
+        return f"use_workspace({self._workspace and masked(self._workspace)!r})"
 
     def __reduce__(self) -> Any:
         return type(self), (self._workspace,)
@@ -198,7 +204,7 @@ def carry_workspace(fn: F) -> F:
     from . import _carry
 
     if not callable(fn):
-        raise TypeError(f"carry_workspace(fn) takes a function, not {fn!r}")
+        raise TypeError(f"carry_workspace(fn) takes a function, not {type(fn).__name__}")
     return cast("F", _carry.handed_over(fn))
 
 
@@ -242,7 +248,7 @@ def variable(name: str) -> str:
 Source = tuple[Optional[str], Optional[str]]
 
 # What was read last and what it meant, in one tuple: threads must never see a half-changed one.
-_last: tuple[Any, Any, Source] = (_UNSET, _UNSET, (None, None))
+last_read: tuple[Any, Any, Source] = (_UNSET, _UNSET, (None, None))
 _warned = False
 
 
@@ -252,12 +258,12 @@ def environment() -> Source:
     Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one.
     Warns once per process if both variables are set and differ.
     """
-    global _last, _warned
+    global last_read, _warned
     if os.environ is environ:
         first, second = encoded.get(_FIRST), encoded.get(_SECOND)
     else:  # a program has put a mapping of its own into its place
         first, second = os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1])
-    known_first, known_second, meaning = _last
+    known_first, known_second, meaning = last_read
     # The very objects, for as long as nobody sets the variables again.
     if first is known_first and second is known_second:
         return meaning
@@ -273,7 +279,7 @@ def environment() -> Source:
             f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
-    _last = (first, second, found)
+    last_read = (first, second, found)
     return found
 
 
@@ -298,29 +304,8 @@ def require_scope() -> None:
         raise WorkspaceError(
             f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "
             "forbids: make it inside `with use_workspace(...)`, or hand it over with "
-            f"carry_workspace(...); {_line_of_call()}"
+            "carry_workspace(...)"
         )
-
-
-# What stands between a request and the line that asked for it.
-_BETWEEN = (
-    "dashscope", "dashscope_ws_patch", "wrapt", "contextlib", "requests", "httpx", "httpx2",
-    "aiohttp", "urllib3", "urllib", "websocket", "websockets",
-)  # fmt: skip
-
-
-def _line_of_call() -> str:
-    """The innermost line that is none of the SDK's, a library's that sends, or ours."""
-    import linecache
-
-    frame = sys._getframe(1)
-    while frame.f_back is not None and (
-        str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN
-    ):
-        frame = frame.f_back
-    name, line = frame.f_code.co_filename, frame.f_lineno
-    code = masked(linecache.getline(name, line).strip())
-    return f'the call is at "{name}", line {line}: {code}'
 
 
 def by_rule(found: str | None) -> str | None:

@@ -1,10 +1,9 @@
-"""``check``: is it the key, the workspace, the model, or the program?
+"""``check``: does the workspace work with this key, and would a program started here send it?
 
-Says what requests of this environment would carry, then asks the real service with the key that the
-SDK would use: one smallest possible request without a workspace, one with it, and one to the
-compatible mode where DASHSCOPE_WS_PATCH_CLIENTS is on. Of the key nothing is shown but its last
-four characters. Exit status: 0 it works, 1 it is refused or something here is wrong, 2 it could not
-be asked.
+Two questions with two answers. The first is put to the service, by the key that the SDK would use:
+one smallest possible request without a workspace, one with it, and one to the compatible mode where
+DASHSCOPE_WS_PATCH_CLIENTS is on. The second is put to a new interpreter (``prospect``). Exit
+status: 0 both are answered with yes, 1 one of them with no, 2 one of them could not be answered.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import json
 import logging
 import os
 import re
-import socket
-import ssl
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
@@ -24,10 +23,12 @@ from urllib.parse import urlsplit
 
 from .. import _activation, _decision, _hosts, _workspace
 from ..hint import neighbours as near
-from ..hint.refusals import MAIN_ACCOUNT, MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED, Text
+from ..hint.refusals import MAIN_ACCOUNT, MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED
 from ..selftest import prospect as _prospect
-from ..selftest.prospect import FAILED, OK, UNKNOWN, WARNING, Finding, Prospect
-from ._console import language
+from ..selftest.prospect import NOT_FOUND_OUT, OK, RIGHT, WRONG, Finding, Prospect, Verdict
+from ._console import patience, printable, show, tell, without_keys
+from ._language import _, current, sentences
+from ._service import Answer, ask, quiet
 from .install import CommandError
 
 #: A small model that every region has.
@@ -41,27 +42,29 @@ REGIONS = {
     "cn-hongkong": "cn-hongkong.dashscope.aliyuncs.com",
 }
 
-WORKS, REFUSED, UNASKED = 0, 1, 2
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``check`` takes on the command line."""
-    parser.add_argument("-w", "--workspace", help="ask with this one, not the environment's")
-    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="default: %(default)s")
-    parser.add_argument("--region", help=f"{', '.join(REGIONS)}, or one with workspace hosts alone")
-    parser.add_argument("--base-url", help="such as https://dashscope-intl.aliyuncs.com/api/v1")
+    default = _("default: %(default)s")
+    regions = _("{regions}, or one with workspace hosts alone", regions=", ".join(REGIONS))
+    parser.add_argument("-w", "--workspace", help=_("ask with this one, not the environment's"))
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=default)
+    parser.add_argument("--region", help=regions)
+    parser.add_argument("--base-url", help=_("such as https://dashscope-intl.aliyuncs.com/api/v1"))
     parser.add_argument(
-        "--timeout", type=_seconds, default=30, metavar="SECONDS", help="default: %(default)s"
-    )
-    parser.add_argument("--lang", choices=Text._fields, help="instead of the locale's language")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+        "--timeout", type=_seconds, default=30, metavar="SECONDS",
+        help=_("for all of it; default: %(default)s"),
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
 
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
+        if 0 < float(text) <= threading.TIMEOUT_MAX:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    raise argparse.ArgumentTypeError(
+        _("{text} is no number of seconds above 0", text=repr(_workspace.masked(text)))
+    )
 
 
 class Key(NamedTuple):
@@ -75,181 +78,147 @@ class Key(NamedTuple):
         """The last four characters; none of a key that is hardly longer."""
         return "..." + (self.value[-4:] if len(self.value) >= 12 else "")
 
-    def hide(self, value: Any) -> Any:
-        """``value``, a text or a JSON value, without the key, wherever it may have got into it."""
-        if isinstance(value, dict):
-            return {self.hide(key): self.hide(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.hide(item) for item in value]
-        if not isinstance(value, str):
-            return value
+    def hide(self, text: str) -> str:
+        """``text`` without the key, wherever it may have got into it."""
         for form in {self.value, self.value.strip(), repr(self.value)[1:-1]} - {""}:
-            value = value.replace(form, self.shown)
-        return _workspace.masked(value)
-
-
-class Answer(NamedTuple):
-    """A request that was made, and what became of it."""
-
-    #: The host it went to, and the workspace in its header or, without one, in its host.
-    host: str
-    header: str | None
-    named: str | None
-    status: int | None
-    code: str
-    message: str
-    request_id: str
-    #: WORKS, REFUSED or UNASKED, and why: the code, or what kept the request from being answered.
-    outcome: int
-    known: near.Known | None = None
-    trouble: Text | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether the same without, or with, a workspace would have the same answer."""
-        return self.status is None or self.known in (near.KEY, UNPURCHASED, near.STANDING)
-
-    @property
-    def why(self) -> Text:
-        """The reason, in a sentence."""
-        return self.trouble or (self.known.meaning if self.known else Text("", ""))
+            text = text.replace(form, self.shown)
+        return without_keys(text)
 
 
 def main(namespace: argparse.Namespace) -> int:
-    """Print the findings and the verdict; return the exit status."""
+    """Ask both questions, print the two answers and what they rest on; return the exit status."""
     logging.disable(logging.CRITICAL)  # at its level DEBUG the SDK logs the key
     warnings.simplefilter("ignore")
-    key, key_finding = _key()
+    until = time.monotonic() + namespace.timeout
+    with patience(_("waiting for `import dashscope`")):
+        key, key_finding = _key()
+    hide = key.hide if key else without_keys
     try:
         if not namespace.model.strip():
-            raise CommandError("-m names no model")
+            raise CommandError(_("-m names no model"))
         if namespace.workspace is not None:
             _workspace.validate(namespace.workspace, "-w")
         base = _base(namespace)
     except (CommandError, _workspace.WorkspaceError) as error:
-        raise CommandError(str(key.hide(str(error)) if key else error)) from None
-    report = _Report(language(namespace.lang), key, namespace.json)
-    report.say(
-        Text(
-            "Will requests from this environment carry a workspace?",
-            "此环境的请求会带上业务空间吗？",
+        raise CommandError(hide(str(error))) from None
+    with patience(_("waiting for a new interpreter that imports dashscope")):
+        here = _would_send(until - time.monotonic())
+    wanted = namespace.workspace or (None if here.scopes_only else here.workspace)
+    answers: list[Answer] = []
+    if key is None:
+        by_key = Verdict(
+            WRONG if key_finding.state == _prospect.FAILED else NOT_FOUND_OUT,
+            _(
+                "Whether a workspace works was not asked: API key: {found}.",
+                found=key_finding.found,
+            ),
+            key_finding.advice,
         )
-    )
-    here = _prospect.prospect()
-    for finding in (*here.findings, key_finding):
-        report.finding(finding)
-    if key is None or here.findings[0].state == UNKNOWN:
-        return report.verdict(*_foreseen(here, key_finding))
-    import dashscope
-
-    if base is None and not _is_url(dashscope.base_http_api_url):
-        name = _prospect.variable("base_http_api_url")
-        text = Text(f"{name} is no http or https URL.", f"{name} 不是 http 或 https 地址。")
-        return report.verdict(text, Text("correct it", "请更正"), REFUSED)
-    answers = list(_asked(namespace, base, report))
-    text, advice, status = _judged(answers, namespace.model, here)
-    if _activation.covered() and answers and not answers[-1].final:
-        beside = _beside(namespace, key, answers[-1], report)
-        report.compatible, todo, other = _judged_beside(beside, namespace, here)
-        if status == WORKS:
-            advice, status = todo, other
-    if status == WORKS and here.state(FAILED):
-        failed = next(finding for finding in here.findings if finding.state == FAILED)
-        status = REFUSED
-        text = Text(
-            f"{text.en} But not from here: {failed.found.en}.",
-            f"{text.zh}但此环境有问题：{failed.found.zh}。",
-        )
-        advice = failed.advice
-    return report.verdict(text, advice, status)
+    else:
+        answers = list(_asked(namespace, base, key, until))
+        by_key = _judged(answers, namespace.model)
+    started_here = here.verdict(namespace.workspace)
+    if key is None and wanted is None and not here.scopes_only and not started_here.status:
+        started_here = started_here._replace(status=WRONG)
+    verdicts = {"key": by_key, "here": started_here}
+    if key and _activation.covered() and answers and not answers[-1].final:
+        beside = _beside(namespace, key, answers[-1], until)
+        answers.append(beside)
+        verdicts["compatible_mode"] = _judged_beside(beside, wanted, namespace.model)
+    report = _report(verdicts, [*here.findings, key_finding], answers, hide)
+    if namespace.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        _show(report)
+    return int(report["status"])
 
 
-class _Report:
-    """Prints as it goes, or one JSON object at the end; never the key."""
+def _would_send(timeout: float) -> Prospect:
+    try:
+        return _prospect.prospect(max(timeout, 0.01))
+    except ValueError as error:
+        found = Finding(_prospect.SDK, _prospect.UNKNOWN, str(error))
+        return Prospect([found], None, None, False, [])
 
-    def __init__(self, lang: str, key: Key | None, as_json: bool) -> None:
-        self._lang, self._key, self._json = lang, key, as_json
-        self._findings: list[dict[str, str]] = []
-        self._answers: list[dict[str, Any]] = []
-        #: The verdict on the compatible mode, where it was asked.
-        self.compatible: Text | None = None
 
-    def say(self, text: Text) -> None:
-        if not self._json:
-            print(self._safe(text.to(self._lang)), flush=True)
+# What is printed
 
-    def finding(self, finding: Finding) -> None:
-        name, found, advice = (
-            self._safe(text.to(self._lang))
-            for text in (finding.name, finding.found, finding.advice)
-        )
-        self._findings.append(
-            {"name": name, "state": finding.state, "found": found, "advice": advice}
-        )
-        self.say(Text(*[f"  {finding.state:<9}{name}: {found}"] * 2))
-        if advice:
-            self.say(Text(*[f"{'':11}-> {advice}"] * 2))
 
-    def answer(self, title: Text, answer: Answer) -> None:
-        facts = {name: getattr(answer, name) for name in answer._fields[:7]}
-        facts["outcome"] = ("works", "refused", "unasked")[answer.outcome]
-        facts["why"] = answer.why.to(self._lang)
-        facts["request"] = title.to(self._lang)
+def _report(
+    verdicts: dict[str, Verdict],
+    findings: list[Finding],
+    answers: list[Answer],
+    hide: Callable[[str], str],
+) -> dict[str, Any]:
+    """All that is said, without the key, control characters and what could be a key."""
+
+    def clean(value: Any) -> Any:
+        return printable(hide(value)) if isinstance(value, str) else value
+
+    statuses = [verdict.status for verdict in verdicts.values()]
+    requests = []
+    for answer in answers:
+        facts = {name: clean(getattr(answer, name)) for name in answer._fields[:8]}
+        for name in ("header", "named"):
+            facts[name] = facts[name] and _workspace.masked(facts[name])
+        facts["host"] = _prospect.host_shown(facts["host"])
         # Hidden before it is cut: half a key would not be found any more.
-        facts = self._key.hide(facts) if self._key else facts
         facts["message"] = facts["message"][:200]
-        self._answers.append(facts)
-
-    def verdict(self, text: Text, advice: Text, status: int) -> int:
-        beside = self.compatible or Text("", "")
-        said, todo, also = (self._safe(part.to(self._lang)) for part in (text, advice, beside))
-        if self._json:
-            whole = {
-                "verdict": said,
-                "advice": todo,
-                "status": status,
-                "environment": self._findings,
-                "requests": self._answers,
-                "compatible_mode": also or None,
+        facts["outcome"] = _OUTCOMES[answer.outcome]
+        facts["why"] = clean(answer.why)
+        requests.append(facts)
+    return {
+        "verdict": clean(sentences(verdict.said for verdict in verdicts.values())),
+        "status": WRONG if WRONG in statuses else max(statuses),
+        **{
+            question: {
+                "answer": _ANSWERS[verdict.status],
+                "said": clean(verdict.said),
+                "advice": clean(verdict.advice),
             }
-            print(json.dumps(whole, ensure_ascii=False, indent=2))
-            return status
-        print(f"\n{said}" + (f"\n{also}" if also else ""))
-        for facts in self._answers:
-            header = f"{_decision.HEADER}: {facts['header']}"
-            header = header if facts["header"] else _NO_HEADER.to(self._lang)
-            print(_SENT.to(self._lang).format(**{**facts, "header": header}))
-            came = (facts["status"], facts["code"], facts["message"])
-            print(f"    {' '.join(str(part) for part in came if part) or facts['why']}")
-            if facts["request_id"]:
-                print(f"    request id {facts['request_id']}")
-        if todo:
-            print(f"  -> {todo}")
-        return status
-
-    def _safe(self, text: str) -> str:
-        return str(self._key.hide(text)) if self._key else _workspace.masked(text)
+            for question, verdict in verdicts.items()
+        },
+        "environment": [
+            {field: clean(text) for field, text in finding._asdict().items()}
+            for finding in findings
+        ],
+        "requests": requests,
+    }
 
 
-_SENT = Text("  {request}: to {host}, {header}", "  {request}：发往 {host}，{header}")
-_NO_HEADER = Text("no header", "没有请求头")
+_OUTCOMES = ("works", "refused", "unasked")
+_ANSWERS = ("yes", "no", "unknown")
+
+
+def _show(report: dict[str, Any]) -> None:
+    for question in ("key", "here", "compatible_mode"):
+        if question in report:
+            show(report[question]["said"])
+            if report[question]["advice"]:
+                show(f"  -> {report[question]['advice']}", "     ")
+    for facts in report["requests"]:
+        header = f"{_decision.HEADER}: {facts['header']}" if facts["header"] else _("no header")
+        show(_("{request}: to {host}, {header}", **{**facts, "header": header}), "    ")
+        came = [str(facts[name]) for name in ("status", "code", "message") if facts[name]]
+        show(f"    {' '.join(came) or facts['why']}", "    ")
+        if facts["request_id"]:
+            show(f"    request id {facts['request_id']}")
+    for finding in report["environment"]:
+        show(f"{_(finding['name'])}: {_(finding['state'])}, {finding['found']}", "    ")
 
 
 # The key
 
 
-_KEY = Text("API key", "API Key")
-
-
 def _key() -> tuple[Key | None, Finding]:
     """The key that the SDK would use, by the SDK's own look-up (``dashscope.common.api_key``)."""
-    advice = Text("export DASHSCOPE_API_KEY=sk-...", "export DASHSCOPE_API_KEY=sk-...")
+    name, advice = "API key", "export DASHSCOPE_API_KEY=sk-..."
     try:
-        with _quiet():
+        with quiet():
             import dashscope
             from dashscope.common.api_key import get_default_api_key
     except Exception:  # said among the findings
-        return None, Finding(_KEY, UNKNOWN, Text("cannot be looked up", "无法查找"))
+        return None, Finding(name, _prospect.UNKNOWN, _("cannot be looked up"))
     if os.environ.get("DASHSCOPE_API_KEY") is not None:
         source = "DASHSCOPE_API_KEY"
     elif dashscope.api_key_file_path:
@@ -257,76 +226,26 @@ def _key() -> tuple[Key | None, Finding]:
     else:
         source = "~/.dashscope/api_key"
     try:
-        with _quiet():
+        with quiet():
             value: str = get_default_api_key()  # type: ignore[no-untyped-call]
     except (OSError, UnicodeError) as error:
-        reason = type(error).__name__
-        return None, Finding(
-            _KEY, FAILED, Text(f"{source}: {reason}", f"{source}：{reason}"), advice
-        )
+        return None, Finding(name, _prospect.FAILED, f"{source}: {type(error).__name__}", advice)
     except Exception:  # AuthenticationError: none anywhere
-        return None, Finding(_KEY, WARNING, Text("none is set", "未设置"), advice)
+        return None, Finding(name, _prospect.WARNING, _("none is set"), advice)
     if not value.strip():
-        return None, Finding(_KEY, FAILED, Text(f"{source} is empty", f"{source} 为空"), advice)
+        return None, Finding(name, _prospect.FAILED, _("{source} is empty", source=source), advice)
     key = Key(value, source)
     return key, Finding(
-        _KEY, OK, Text(f"{key.shown}, from {source}", f"{key.shown}，来自 {source}")
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    redirect = contextlib.redirect_stdout, contextlib.redirect_stderr
-    with open(os.devnull, "w") as null, redirect[0](null), redirect[1](null):
-        yield
-
-
-def _foreseen(here: Prospect, key: Finding) -> tuple[Text, Text, int]:
-    """The verdict where the service is not asked."""
-    for state, status in ((FAILED, REFUSED), (UNKNOWN, UNASKED)):
-        for finding in (*here.findings, key):
-            if finding.state == state:
-                text = Text(
-                    f"{finding.name.en}: {finding.found.en}.",
-                    f"{finding.name.zh}：{finding.found.zh}。",
-                )
-                return text, finding.advice, status
-    named = next(f for f in here.findings if f.name == _prospect.WORKSPACE)
-    if here.active and _workspace.REQUIRE_SCOPE in named.found.en:
-        text = Text(
-            f"Only in a scope: {_workspace.REQUIRE_SCOPE} has all other calls refused.",
-            f"仅在作用域中：{_workspace.REQUIRE_SCOPE} 会拒绝其他调用。",
-        )
-        return text, named.advice, WORKS
-    if here.workspace is None:
-        return (
-            Text("No: no workspace is set, so requests carry none.", "不会：没有设置业务空间。"),
-            named.advice,
-            REFUSED,
-        )
-    if not here.active:
-        return (
-            Text(
-                f"Only in programs that import dashscope_ws_patch: {here.workspace}.",
-                f"仅限导入 dashscope_ws_patch 的程序：{here.workspace}。",
-            ),
-            next(f.advice for f in here.findings if f.name == _prospect.ACTIVATION),
-            REFUSED,
-        )
-    return (
-        Text(
-            f"Yes: {here.workspace}. The service was not asked, since there is no key.",
-            f"会：{here.workspace}。没有 API Key，未询问服务。",
-        ),
-        key.advice,
-        WORKS,
+        name, OK, _("{workspace}, from {source}", workspace=key.shown, source=source)
     )
 
 
 # Asking
 
 
-def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> Iterator[Answer]:
+def _asked(
+    options: argparse.Namespace, base: str | None, key: Key, until: float
+) -> Iterator[Answer]:
     """The answers of the service: without a workspace, and with the named or the ambient one."""
     import dashscope
 
@@ -336,25 +255,26 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
     if base is not None:
         dashscope.base_http_api_url = base
     url: str = dashscope.base_http_api_url
-    clients = bool(_activation.covered())
-    bound = _hosts.workspace_in_host(url) or "{workspace_id}" in url
-    report.say(
-        Text(
-            f"\nAsking {urlsplit(url).hostname} for one token of {options.model}, at most twice"
-            f"{', and once more in its compatible mode' if clients else ''} "
-            "(it may cost a fraction of a cent).",
-            f"\n向 {urlsplit(url).hostname} 请求 {options.model} 的一个 Token，最多两次"
-            f"{'，另在兼容模式下一次' if clients else ''}（可能产生极少费用）。",
+    if not _is_url(url):
+        name = _prospect.variable("base_http_api_url")
+        trouble = _("{name} is no http or https URL", name=name)
+        yield Answer(_("without a workspace"), outcome=WRONG, trouble=trouble)
+        return
+    host = _prospect.host_shown(urlsplit(url).hostname)
+    model, seconds = key.hide(options.model), f"{options.timeout:g}"
+    tell(
+        _(
+            "asking {host} for one token of {model}, two or three times (which may cost a fraction "
+            "of a cent), for {seconds} seconds at most",
+            host=host,
+            model=model,
+            seconds=seconds,
         )
     )
-    if bound:
-        report.say(
-            Text("  This host is called with a workspace only.", "  该地址只能带业务空间调用。")
-        )
-    else:
+    bound = _hosts.workspace_in_host(url) or "{workspace_id}" in url
+    if not bound:  # a host that is would be called with its workspace in any case
         with shim.use_workspace(None):
-            answer = _generation(options)
-        report.answer(Text("without a workspace", "不带业务空间"), answer)
+            answer = _generation(_("without a workspace"), options, until)
         yield answer
         if answer.final:
             return
@@ -362,12 +282,9 @@ def _asked(options: argparse.Namespace, base: str | None, report: _Report) -> It
         named = options.workspace or _decision.ambient()[0]
     except _workspace.WorkspaceError:
         return  # said among the findings
-    if named is None and not bound:
-        return
-    with _scope(options):
-        answer = _generation(options)
-    report.answer(Text("with a workspace", "带业务空间"), answer)
-    yield answer
+    if named or bound:
+        with _scope(options):
+            yield _generation(_("with a workspace"), options, until)
 
 
 def _is_url(text: str) -> bool:
@@ -385,29 +302,30 @@ def _base(options: argparse.Namespace) -> str | None:
     """
     if options.base_url is not None:
         if not _is_url(options.base_url):
-            raise CommandError(f"--base-url {options.base_url!r} is no http or https URL")
+            raise CommandError(
+                _("--base-url {url} is no http or https URL", url=repr(options.base_url))
+            )
         parts = urlsplit(options.base_url)
         # The address of the compatible mode is the one that people have at hand.
-        path = parts.path.rstrip("/")
-        path = re.sub(r"/compatible-mode/v1$|^$", "/api/v1", path)
+        path = re.sub(r"/compatible-mode/v1$|^$", "/api/v1", parts.path.rstrip("/"))
         return f"{parts.scheme}://{parts.netloc}{path}"
-    if options.region is not None:
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", options.region):
-            raise CommandError(f"--region {options.region!r} is no region, such as cn-beijing")
-        host = REGIONS.get(options.region)
-        if host is None:
-            try:
-                workspace = options.workspace or _decision.ambient()[0]
-            except _workspace.WorkspaceError:
-                workspace = None
-            if workspace is None:
-                raise CommandError(
-                    f"--region {options.region} has workspace hosts alone: say -w too"
-                )
-            _hosts.require_host_label(workspace)
-            host = f"{workspace}.{options.region}{_hosts.DOMAIN}"
-        return f"https://{host}/api/v1"
-    return None
+    if options.region is None:
+        return None
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", options.region):
+        region = repr(_workspace.masked(options.region))
+        raise CommandError(_("--region {region} is no region, such as cn-beijing", region=region))
+    host = REGIONS.get(options.region)
+    if host is None:
+        workspace = options.workspace
+        with contextlib.suppress(_workspace.WorkspaceError):
+            workspace = workspace or _decision.ambient()[0]
+        if workspace is None:
+            raise CommandError(
+                _("--region {region} has workspace hosts alone: say -w too", region=options.region)
+            )
+        _hosts.require_host_label(workspace)
+        host = f"{workspace}.{options.region}{_hosts.DOMAIN}"
+    return f"https://{host}/api/v1"
 
 
 def _scope(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
@@ -417,269 +335,85 @@ def _scope(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any
     return use_workspace(options.workspace) if options.workspace else contextlib.nullcontext()
 
 
-def _generation(options: argparse.Namespace) -> Answer:
+def _generation(request: str, options: argparse.Namespace, until: float) -> Answer:
     """The smallest request that there is, made by the SDK."""
     from dashscope import Generation
 
-    return _ask(options, lambda: Generation.call(options.model, prompt="1", max_tokens=1))
+    return ask(request, lambda: Generation.call(options.model, prompt="1", max_tokens=1), until)
 
 
-def _beside(options: argparse.Namespace, key: Key, last: Answer, report: _Report) -> Answer:
+def _beside(options: argparse.Namespace, key: Key, last: Answer, until: float) -> Answer:
     """The same of the compatible mode at the host of the ``last`` answer, as a program without the
     SDK makes it; by requests, which is there wherever the SDK is."""
     import dashscope
     import requests
 
     parts = urlsplit(dashscope.base_http_api_url)
-    netloc = (f"[{last.host}]" if ":" in last.host else last.host) + (
-        f":{parts.port}" if parts.port else ""
-    )
+    host = f"[{last.host}]" if ":" in last.host else last.host
+    netloc = f"{host}:{parts.port}" if parts.port else host
     path = re.sub(r"/api/v1/?$", "", parts.path) + "/compatible-mode/v1/chat/completions"
-    body = {
-        "model": options.model,
-        "messages": [{"role": "user", "content": "1"}],
-        "max_tokens": 1,
-    }
+    url = f"{parts.scheme}://{netloc}{path}"
+    messages = [{"role": "user", "content": "1"}]
+    body = {"model": options.model, "messages": messages, "max_tokens": 1}
+    headers = {"Authorization": f"Bearer {key.value}"}
     with _scope(options):
-        answer = _ask(
-            options,
-            lambda: requests.post(
-                f"{parts.scheme}://{netloc}{path}",
-                json=body,
-                headers={"Authorization": f"Bearer {key.value}"},
-            ),
+        return ask(
+            _("compatible mode"), lambda: requests.post(url, json=body, headers=headers), until
         )
-    report.answer(Text("compatible mode", "兼容模式"), answer)
-    return answer
 
 
-def _ask(options: argparse.Namespace, call: Callable[[], Any]) -> Answer:
-    """See what ``call`` sends and what comes back."""
-    from requests.adapters import HTTPAdapter
-
-    seen: list[Any] = []
-    send = HTTPAdapter.send  # below the shim, which puts the header into what a session sends
-
-    def witness(self: Any, request: Any, **settings: Any) -> Any:
-        settings["timeout"] = options.timeout
-        seen[:] = [request]
-        response = send(self, request, **settings)
-        seen[:] = [request, response]
-        return response
-
-    HTTPAdapter.send = witness  # type: ignore[method-assign,assignment]
-    raised: BaseException | None = None
-    try:
-        with _quiet():
-            call()
-    except Exception as error:
-        raised = error
-    finally:
-        HTTPAdapter.send = send  # type: ignore[method-assign]
-    request, response = (*seen, None, None)[:2]
-    url = str(request.url if request is not None else "")
-    host = urlsplit(url).hostname or "?"
-    header = _decision.workspace_in_headers(request.headers) if request is not None else None
-    named = header or _hosts.workspace_in_host(url)
-    sent = Answer(host, header, named, None, "", "", "", REFUSED if request is None else UNASKED)
-    if response is None:
-        return sent._replace(trouble=_trouble(raised, host))
-    return _read(response, sent)
+# The verdict of the service
 
 
-#: What says nothing of the key or the workspace: a second try may have another answer.
-_TRY_LATER = tuple(e.meaning for e in (near.LIMIT, near.PARAMETER, near.SERVICE, near.CONTENT))
-
-_BY_STATUS = {401: near.KEY, 403: near.VAGUE, 429: near.LIMIT}
-
-
-def _read(response: Any, sent: Answer) -> Answer:
-    """What came back for the request that was ``sent``."""
-    status: int = response.status_code
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        sent = sent._replace(status=status)
-        if status >= 500:
-            return sent._replace(known=near.SERVICE)
-        return sent._replace(trouble=_at(_PROXY if status == 407 else _STRANGER, sent.host))
-    nested = body.get("error")
-    error: dict[str, Any] = nested if isinstance(nested, dict) else body
-    code, message = (str(error.get(name) or "") for name in ("code", "message"))
-    request_id = str(body.get("request_id") or response.headers.get("x-request-id") or "")
-    sent = sent._replace(status=status, code=code, message=message, request_id=request_id)
-    if status == 200 and not code and ("output" in body or "choices" in body):
-        return sent._replace(outcome=WORKS)
-    named = near.known(code) or near.known(message)
-    known = named[0] if named else _BY_STATUS.get(status, near.SERVICE if status >= 500 else None)
-    if known is None:
-        return sent._replace(trouble=_at(_STRANGER, sent.host))
-    return sent._replace(known=known, outcome=UNASKED if known.meaning in _TRY_LATER else REFUSED)
-
-
-# What keeps a request from being answered. The texts of exceptions are not shown: they may quote
-# a header, and so the key, or the password of a proxy.
-
-_STRANGER = Text(
-    "{host} answered with something that is not the service's: a gateway, a proxy or a wrong path",
-    "{host} 的回答不是百炼服务的格式：可能是网关、代理或路径有误",
-)
-_PROXY = Text("the proxy in front of {host} refused", "到 {host} 的代理拒绝了请求")
-_HEADER = Text(
-    "the SDK cannot send the key: it holds a line break or a character that no header may have",
-    "SDK 无法发送该 API Key：其中有换行或请求头不允许的字符",
-)
-
-
-def _at(text: Text, host: str, error: str = "") -> Text:
-    return Text(*(part.format(host=host, error=error) for part in text))
-
-
-def _trouble(error: BaseException | None, host: str) -> Text:
-    """Which failure kept the request from being answered: proxy, name, TLS, time, connection."""
-    chain = list(_chain(error))
-    names = {type(link).__name__ for link in chain}
-    texts = " ".join(str(link) for link in chain if isinstance(link, OSError))
-    reason = next((link.strerror for link in chain if getattr(link, "strerror", None)), "")
-    kinds: tuple[tuple[bool, Text], ...] = (
-        (
-            bool(names & {"ProxyError", "InvalidProxyURL"}) or "SOCKS" in texts,
-            Text(
-                "proxy: the proxy in front of {host} cannot be used ({error}); see HTTPS_PROXY, "
-                "HTTP_PROXY and NO_PROXY",
-                "代理：无法使用到 {host} 的代理（{error}），"
-                "请检查 HTTPS_PROXY、HTTP_PROXY、NO_PROXY",
-            ),
-        ),
-        (
-            any(isinstance(link, socket.gaierror) for link in chain)
-            or "NameResolutionError" in names,
-            Text(
-                "DNS: the name {host} cannot be resolved ({error})",
-                "DNS：无法解析 {host}（{error}）",
-            ),
-        ),
-        (
-            any(isinstance(link, ssl.SSLError) for link in chain) or "SSLError" in names,
-            Text(
-                "TLS: no secure connection to {host} ({error}): its certificate is not trusted "
-                "here, or something in between speaks for it",
-                "TLS：无法与 {host} 建立安全连接（{error}）：证书不受信任，或有中间设备拦截",
-            ),
-        ),
-        (
-            any(isinstance(link, (socket.timeout, TimeoutError)) for link in chain)
-            or any("Timeout" in name for name in names),
-            Text("timeout: {host} did not answer in time", "超时：{host} 未及时响应"),
-        ),
-        ("InvalidHeader" in names or "UnicodeEncodeError" in names, _HEADER),
-        (
-            True,
-            Text(
-                "connection: {host} cannot be reached ({error})", "连接：无法连接 {host}（{error}）"
-            ),
-        ),
-    )
-    kind = next(text for holds, text in kinds if holds)
-    return _at(kind, host, reason or (type(chain[-1]).__name__ if chain else "?"))
-
-
-def _chain(error: Any) -> Iterator[Any]:
-    """``error`` and what it was raised from, in urllib3's ways too."""
-    seen: list[Any] = []
-    waiting = [error]
-    while waiting:
-        link = waiting.pop(0)
-        if isinstance(link, BaseException) and not any(link is other for other in seen):
-            seen.append(link)
-            yield link
-            waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
-
-
-# The verdict
-
-
-def _judged(answers: list[Answer], model: str, here: Prospect) -> tuple[Text, Text, int]:
-    """One sentence, what to do, and the exit status."""
-    nothing = Text("", "")
+def _judged(answers: list[Answer], model: str) -> Verdict:
+    """Whether the key works with the workspace: the exit status, one sentence and what to do."""
     if not answers:
-        failed = [f for f in here.findings if f.state == FAILED] or here.findings[-1:]
-        return failed[0].found, failed[0].advice, REFUSED
-    last = answers[-1]
+        return Verdict(NOT_FOUND_OUT, _("Whether a workspace works was not asked."))
+    last, lang = answers[-1], current()
     bare = next((answer for answer in answers if answer.named is None), None)
-    without = bare is not None and bare.outcome == WORKS
-    named, known = last.named, last.known
-    if last.outcome == WORKS:
-        needs = Text("The key needs no workspace", "该 API Key 不需要业务空间") if without else None
-        works = Text(f"The workspace {named} works", f"业务空间 {named} 可用")
-        if needs is None:
-            text = works
-        elif last is bare:
-            text = needs
-        else:
-            text = Text(f"{needs.en}; the workspace {named} works too", f"{needs.zh}；{works.zh}")
-        return Text(f"{text.en}.", f"{text.zh}。"), nothing, WORKS
-    advice = known.advice if known else nothing
-    if last.outcome == UNASKED:
-        text = Text(
-            f"It could not be found out: {last.why.en.rstrip('.')}.",
-            f"无法得出结论：{last.why.zh.rstrip('。')}。",
+    without = bare is not None and bare.outcome == RIGHT
+    named, known = _prospect.shown(last.named or ""), last.known
+    if last.outcome == RIGHT:
+        if last is bare:
+            return Verdict(RIGHT, _("This key needs no workspace."))
+        said = _("{workspace} works with this key.", workspace=named)
+        also = [_("It works without a workspace too.")] if without else []
+        return Verdict(RIGHT, sentences([said, *also]))
+    advice = known.advice.to(lang) if known else ""
+    if last.outcome == NOT_FOUND_OUT:
+        return Verdict(
+            NOT_FOUND_OUT,
+            _("It could not be found out: {why}.", why=last.why.rstrip(".。")),
+            advice,
         )
-        return text, advice, UNASKED
     if known is WORKSPACE_DENIED and last is bare:
-        text = Text(
-            "The key needs a workspace, and none is set.", "该 API Key 需要业务空间，但没有设置。"
-        )
+        text = _("This key needs a workspace, and none is named.")
     elif known is WORKSPACE_DENIED:
-        text = Text(
-            f"The key is not a member of the workspace {named}.",
-            f"该 API Key 不是业务空间 {named} 的成员。",
-        )
+        text = _("This key is not a member of the workspace {workspace}.", workspace=named)
+    elif known is MODEL_DENIED and last.named:
+        text = _("The model {model} is not granted to the workspace {workspace}.",
+                 model=model, workspace=named)  # fmt: skip
     elif known is MODEL_DENIED:
-        text = (
-            Text(
-                f"The model {model} is not granted to the workspace {named}.",
-                f"业务空间 {named} 未获授权使用模型 {model}。",
-            )
-            if named
-            else Text(
-                f"The model {model} is not granted where no workspace is named.",
-                f"不带业务空间时无权使用模型 {model}。",
-            )
-        )
+        text = _("The model {model} is not granted where no workspace is named.", model=model)
     elif known is UNPURCHASED:
-        text = Text(
-            "Model Studio is not activated for the account of this key.",
-            "该 API Key 所属账号未开通百炼。",
-        )
+        text = _("Model Studio is not activated for the account of this key.")
     elif known is near.KEY:
-        text = Text("The key is wrong.", "API Key 有误。")
+        text = _("The key is wrong.")
     else:
-        text = last.why
+        text = f"{last.why.rstrip('.。')}{_('.')}"
     if without and last is not bare:
-        text = Text(
-            f"{text.en} Without a workspace the key works.",
-            f"{text.zh}不带业务空间时该 API Key 可用。",
-        )
+        text = sentences([text, _("Without a workspace the key works.")])
     elif known is WORKSPACE_DENIED:
-        advice = Text(f"{advice.en} {MAIN_ACCOUNT.en}", f"{advice.zh}{MAIN_ACCOUNT.zh}")
-    return text, advice, REFUSED
+        advice = sentences([advice, MAIN_ACCOUNT.to(lang)])
+    return Verdict(WRONG, text, advice)
 
 
-def _judged_beside(
-    answer: Answer, options: argparse.Namespace, here: Prospect
-) -> tuple[Text, Text, int]:
+def _judged_beside(answer: Answer, wanted: str | None, model: str) -> Verdict:
     """The same of what the compatible mode answered."""
-    named = options.workspace or here.workspace
-    if named and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
-        text = Text(
-            f"the request went without {named}, since {answer.host} is not known for the service.",
-            f"请求没有带 {named}，因为 {answer.host} 不在已知的服务地址中。",
-        )
-        advice = Text(*[f"export {_hosts.HOSTS}={answer.host}"] * 2)
-        status = REFUSED
+    if wanted and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
+        said = _("the request went without {workspace}, since {host} is not known for the service.",
+                 workspace=_prospect.shown(wanted), host=answer.host)  # fmt: skip
+        verdict = Verdict(WRONG, said, f"export {_workspace.HOSTS}={answer.host}")
     else:
-        text, advice, status = _judged([answer], options.model, here)
-    return Text(f"Compatible mode: {text.en}", f"兼容模式：{text.zh}"), advice, status
+        verdict = _judged([answer], model)
+    return verdict._replace(said=_("Compatible mode: {said}", said=verdict.said))

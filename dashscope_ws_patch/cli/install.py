@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import sysconfig
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ._language import _
 from .run import SITEDIR
 
 STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
@@ -24,14 +26,34 @@ class CommandError(Exception):
     """What was asked for cannot be done, and nothing was changed; the message says why."""
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``install``, ``uninstall`` and ``sitedir`` take on the command line."""
+    if not parser.prog.endswith("sitedir"):
+        parser.add_argument(
+            "--system",
+            action="store_true",
+            help=_("also where this is neither a virtual nor a conda environment"),
+        )
+
+
+def main(namespace: argparse.Namespace) -> int:
+    """Do it, and say in lines what was done."""
+    if namespace.name == "sitedir":
+        print(SITEDIR)
+    else:
+        change = install if namespace.name == "install" else uninstall
+        print("\n".join(change(system=namespace.system)))
+    return 0
+
+
 def install(system: bool = False) -> list[str]:
     """Activate this environment for good; return what was done, in lines.
 
     Writes a .pth file into site-packages, which Python reads at each start, before and whatever
     sitecustomize there is; where Python has .start files (PEP 829, CPython 3.15) one of these too,
-    and the module that it names. Raises CommandError outside a virtual environment, unless
-    ``system``; in one that will be thrown away, or is a tool's own; where the package itself is not
-    installed; and where a file cannot be written or would have to be overwritten.
+    and the module that it names. Raises CommandError outside an environment (virtual or conda's),
+    unless ``system``; in one that will be thrown away, or is a tool's own; where the package itself
+    is not installed; and where a file cannot be written or would have to be overwritten.
     """
     folder = _site_packages(system)
     _check_kept()
@@ -39,7 +61,7 @@ def install(system: bool = False) -> list[str]:
     wanted = {path: sealed(text) for path, text in _files(folder).items()}
     for path, content in wanted.items():
         if os.path.lexists(path) and _read(path) != content and not is_ours(path):
-            raise CommandError(f"{path} is not ours: move it away, then install again")
+            raise CommandError(_("{path} is not ours: move it away, then install again", path=path))
     missing = [path for path, content in wanted.items() if _read(path) != content]
     for position, path in enumerate(missing):
         try:
@@ -48,32 +70,43 @@ def install(system: bool = False) -> list[str]:
             _remove_all(missing[:position])
             raise
     if missing:
-        lines = [f"written: {path}" for path in missing]
-        lines.append(f"each Python of {sys.prefix} now waits for dashscope")
+        lines = [_("written: {path}", path=path) for path in missing]
+        lines.append(_("each Python of {prefix} now waits for dashscope", prefix=sys.prefix))
     else:
-        lines = [f"already installed: {path}" for path in wanted]
-    return lines + _remove_all(path for path in _may_be_ours(folder) if path not in wanted)
+        lines = [_("already installed: {path}", path=path) for path in wanted]
+    return lines + _remove_all(path for path in may_be_ours(folder) if path not in wanted)
 
 
 def uninstall(system: bool = False) -> list[str]:
     """Remove what ``install`` wrote, of this release or an earlier one; return what was done.
 
-    Raises CommandError outside a virtual environment, unless ``system``, and for a file that cannot
+    Raises CommandError outside an environment, unless ``system``, and for a file that cannot
     be removed or that somebody has changed.
     """
-    targets = _may_be_ours(_site_packages(system))
+    targets = may_be_ours(_site_packages(system))
     for target in targets:
         if _SEAL in _read(target) and not is_ours(target):
-            raise CommandError(f"{target} was changed since install wrote it: remove it by hand")
-    return _remove_all(targets) or ["not installed: nothing to remove"]
+            raise CommandError(
+                _("{path} was changed since install wrote it: remove it by hand", path=target)
+            )
+    return _remove_all(targets) or [_("not installed: nothing to remove")]
 
 
 def _site_packages(system: bool) -> str:
-    if sys.prefix == sys.base_prefix and not system:
+    if not (system or sys.prefix != sys.base_prefix or _is_conda()):
         raise CommandError(
-            f"{sys.prefix} is no virtual environment: say --system to mean this Python itself"
+            _(
+                "{prefix} is no virtual environment: say --system to mean this Python itself",
+                prefix=sys.prefix,
+            )
         )
     return sysconfig.get_path("purelib")
+
+
+def _is_conda() -> bool:
+    """Whether this is an environment of conda's, and not the base that conda itself runs in."""
+    meta, own = (os.path.join(sys.prefix, name) for name in ("conda-meta", "condabin"))
+    return os.path.isdir(meta) and not os.path.isdir(own)
 
 
 #: What .start files name has to be a module that stays when pip removes the package.
@@ -97,8 +130,8 @@ def _files(folder: str) -> dict[str, str]:
     return files
 
 
-def _may_be_ours(folder: str) -> list[str]:
-    """All that may have been written, by 1.0.0 too."""
+def may_be_ours(folder: str) -> list[str]:
+    """All that ``install`` may have written, that of 1.0.0 too."""
     names = (
         "dashscope_ws_patch.start",
         "dashscope_ws_patch.pth",
@@ -115,18 +148,24 @@ def _check_kept() -> None:
     cache = os.path.join(os.path.dirname(bucket), "CACHEDIR.TAG")
     if layer or (re.search(r"-v\d+$", bucket) and os.path.exists(cache)):
         raise CommandError(
-            f"{sys.prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
-            "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
-            "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`"
+            _(
+                "{prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
+                "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
+                "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`",
+                prefix=sys.prefix,
+            )
         )
     if any(
         os.path.exists(os.path.join(sys.prefix, receipt))
         for receipt in ("uv-receipt.toml", "pipx_metadata.json")
     ):
         raise CommandError(
-            f"{sys.prefix} is this tool's own environment, and your programs are started from "
-            "others: install the package there and say `python -m dashscope_ws_patch install`; "
-            "or, for one command, `dashscope-ws-patch run -- python app.py`"
+            _(
+                "{prefix} is this tool's own environment, and your programs are started from "
+                "others: install the package there and say `python -m dashscope_ws_patch "
+                "install`; or, for one command, `dashscope-ws-patch run -- python app.py`",
+                prefix=sys.prefix,
+            )
         )
 
 
@@ -139,7 +178,10 @@ def _check_installed() -> None:
     probe = "import importlib.util as u, sys; sys.exit(u.find_spec('dashscope_ws_patch') is None)"
     if subprocess.run([sys.executable, "-I", "-c", probe]).returncode:
         raise CommandError(
-            f"dashscope-ws-patch is not installed in {sys.prefix}: pip install it first"
+            _(
+                "dashscope-ws-patch is not installed in {prefix}: pip install it first",
+                prefix=sys.prefix,
+            )
         )
 
 
@@ -159,6 +201,11 @@ def is_ours(path: str) -> bool:
     return bool(seal) and digest.decode(errors="replace").strip() == (
         hashlib.sha256(content.rstrip(b" \n")).hexdigest()
     )
+
+
+def is_installed() -> bool:
+    """Whether ``install`` was said in this environment."""
+    return is_ours(os.path.join(sysconfig.get_path("purelib"), "dashscope_ws_patch.pth"))
 
 
 def is_current(path: str) -> bool:
@@ -186,7 +233,9 @@ def _write(path: str, content: bytes) -> None:
             with suppress(FileNotFoundError):
                 os.remove(partial)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CommandError(
+            _("cannot write {path}: {error}", path=path, error=error.strerror or error)
+        ) from error
     if path.endswith(".py"):
         # With PYTHONDONTWRITEBYTECODE, usual in containers, each start would compile it anew.
         with suppress(OSError, py_compile.PyCompileError):
@@ -197,14 +246,16 @@ def _remove_all(paths: Iterable[str]) -> list[str]:
     removed = [path for path in paths if is_ours(path)]
     for path in removed:
         _remove(path)
-    return [f"removed: {path}" for path in removed]
+    return [_("removed: {path}", path=path) for path in removed]
 
 
 def _remove(path: str) -> None:
     try:
         os.remove(path)
     except OSError as error:
-        raise CommandError(f"cannot remove {path}: {error.strerror or error}") from error
+        raise CommandError(
+            _("cannot remove {path}: {error}", path=path, error=error.strerror or error)
+        ) from error
     if path.endswith(".py"):
         for level in ("", "1", "2"):
             compiled = importlib.util.cache_from_source(path, optimization=level)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
 from .._workspace import WorkspaceError, masked
-from ._console import any_console
-from .install import CommandError, install, uninstall
-from .run import SITEDIR, run
-from .status import status
+from . import _language
+from ._console import any_console, language, without_keys
+from ._language import _
+from .install import CommandError
 
 PROGRAM = "dashscope-ws-patch"
 
@@ -33,8 +33,13 @@ COMMANDS = {
     "status": "say what activates this interpreter, and which workspace it sends",
 }
 
-#: Subcommands with a module of their own: it has add_arguments(parser) and main(namespace) -> int.
-MODULES = {"check": ".check", "doctor": "..selftest.doctor", "explain": ".explain"}
+#: The module of each: it has add_arguments(parser) and main(namespace) -> int.
+MODULES = {
+    name: {"doctor": "..selftest.doctor", "sitedir": ".install", "uninstall": ".install"}.get(
+        name, f".{name}"
+    )
+    for name in COMMANDS
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,20 +48,30 @@ class _Parser(argparse.ArgumentParser):
         for given in sys.argv[1:] if args is None else args:
             if not given.startswith("-") or given in ("-", "--") or given[1].isdigit():
                 break  # the latter is a value, and no option
+            name = given.partition("=")[0]
             short = not given.startswith("--") and given[:2] in self._option_string_actions
-            if given.partition("=")[0] not in self._option_string_actions and not short:
-                self.error(f"unknown option: {given.partition('=')[0]}")
+            if name not in self._option_string_actions and not short:
+                self.error(_("unknown option: {name}", name=_hidden(name)))
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        # An argument that is quoted may be a key in the wrong place.
-        self.exit(2, f"{self.prog}: {masked(message)}\n")
+        self.fail(_hidden(message))
+
+    def fail(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {without_keys(message)}\n")
+
+
+def _hidden(message: str) -> str:
+    """``message``, in which argparse quotes what was given, and that may be a key."""
+    return re.sub(r"[^\s'\"]+", lambda word: masked(word[0]), message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); return the exit status."""
     with any_console():
-        return _main(arguments)
+        _language.use(language())
+        with _language.of_argparse():
+            return _main(arguments)
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -65,57 +80,32 @@ def _main(arguments: Sequence[str] | None) -> int:
         allow_abbrev=False,
         usage="%(prog)s [-h] [--version] command ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Each request of the dashscope SDK carries its workspace.",
-        epilog="commands:\n" + "".join(f"  {name:10}{what}\n" for name, what in COMMANDS.items()),
+        description=_("Each request of the dashscope SDK carries its workspace."),
+        epilog=f"{_('commands:')}\n"
+        + "".join(f"  {name:10}{_(what)}\n" for name, what in COMMANDS.items()),
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"{PROGRAM} {__version__}",
+        help=_("show program's version number and exit"),
+    )
     # The nargs of argparse's own subcommands, which would need all their arguments up front.
     parser.add_argument("command", nargs=argparse.PARSER, choices=COMMANDS, help=argparse.SUPPRESS)
     name, *rest = parser.parse_args(arguments).command
 
-    parser = _Parser(prog=f"{PROGRAM} {name}", allow_abbrev=False, description=COMMANDS[name])
-    module = importlib.import_module(MODULES[name], __package__) if name in MODULES else None
-    (module.add_arguments if module else _add_arguments)(parser)
+    parser = _Parser(prog=f"{PROGRAM} {name}", allow_abbrev=False, description=_(COMMANDS[name]))
+    module: Any = importlib.import_module(MODULES[name], __package__)
+    module.add_arguments(parser)
+    if name != "run":
+        languages = ("en", "zh")
+        help = _("instead of the locale's language")
+        parser.add_argument("--lang", choices=languages, help=help)
     namespace = parser.parse_args(rest)
+    namespace.name = name
+    _language.use(language(getattr(namespace, "lang", None)))
     try:
-        code: int = module.main(namespace) if module else _perform(name, namespace)
+        code: int = module.main(namespace)
     except (CommandError, WorkspaceError) as error:
-        parser.error(str(error))
+        parser.fail(str(error))
     return code
-
-
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    name = parser.prog.rpartition(" ")[2]
-    if name == "run":
-        parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--clients] [--] command ..."
-        parser.add_argument("-w", "--workspace", help="the value for DASHSCOPE_WORKSPACE")
-        parser.add_argument(
-            "--clients",
-            action="store_true",
-            help="set DASHSCOPE_WS_PATCH_CLIENTS: what is sent without the SDK carries it too",
-        )
-        # REMAINDER, which stands in argparse's documentation, would take -w for the command.
-        parser.add_argument("command", nargs=argparse.PARSER, help="the command and its arguments")
-    elif name in ("install", "uninstall"):
-        parser.add_argument(
-            "--system", action="store_true", help="also where this is no virtual environment"
-        )
-    elif name == "status":
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _perform(name: str, namespace: argparse.Namespace) -> int:
-    if name == "run":
-        command: list[str] = namespace.command
-        command = command[command[0] == "--" :]
-        return run(command, namespace.workspace, namespace.clients)
-    if name == "status":
-        found = status()
-        print(json.dumps(found.__dict__) if namespace.json else found)
-        return 0 if found.active and not found.wrong else 1
-    if name == "sitedir":
-        print(SITEDIR)
-    else:
-        change = install if name == "install" else uninstall
-        print("\n".join(change(system=namespace.system)))
-    return 0

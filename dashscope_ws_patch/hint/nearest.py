@@ -6,11 +6,28 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from difflib import SequenceMatcher
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
 _WRAPPERS = (classmethod, staticmethod)
+
+
+def without_module(package: ModuleType, seams: list[Any]) -> Iterator[tuple[Any, str]]:
+    """Those of ``seams`` whose module the SDK has not, if it is loaded from files, and why."""
+    found: dict[str, Any] = {package.__name__: package.__spec__}
+
+    def spec(name: str) -> Any:
+        if name not in found:
+            above = getattr(spec(name.rpartition(".")[0]), "submodule_search_locations", None)
+            found[name] = PathFinder.find_spec(name, above) if above else None
+        return found[name]
+
+    if spec(f"{package.__name__}.version") is not None:
+        for seam in seams:
+            name = seam.module.rpartition(".*")[0] or seam.module
+            if spec(name) is None:
+                yield seam, missing_module(name, seam.attributes)
 
 
 def missing_attribute(module: ModuleType, path: str, name: str) -> str:
@@ -85,6 +102,8 @@ def _required(function: Any) -> int:
 
 
 def _alike(wanted: str, name: str) -> float:
+    from difflib import SequenceMatcher
+
     return SequenceMatcher(None, wanted.lower(), name.lower()).ratio() if name else 0.0
 
 

@@ -144,7 +144,7 @@ NO_MODEL = Neighbour(
         "仅对自己调优或部署的模型与业务空间有关。",
     ),
     True,
-    (r"model (?:can ?not be found|not exist)", r"the model \S+ does not exist"),
+    (r"model can ?not be found", r"the model \S+ does not exist"),
 )
 LIMIT = Neighbour(
     "Throttling",
@@ -200,6 +200,47 @@ PARAMETER = Neighbour(
         r"bad[\W_]?request[\W_]?(?:empty\w+|illegal\w*|too[\W_]?large)",
     ),
 )
+UNSUPPORTED = Neighbour(
+    "UnsupportedOperation",
+    400,
+    "The operation is unsupported on the referee object.",
+    Text(
+        "What the request names (a model, a task, a deployment) does not take this operation.",
+        "请求所指的对象（模型、任务或部署）不支持此操作。",
+    ),
+    Text(
+        "Compare the operation with the documentation of the model, or the state of the object.",
+        "请对照该模型的文档，或检查该对象的状态。",
+    ),
+    _NOTHING,
+    False,
+)
+NO_RESOURCE = Neighbour(
+    "BadRequest.ResourceNotExist",
+    400,
+    "The Required resource not exist.",
+    Text(
+        "There is nothing of this id (a voice, a list of hot words) where the request looks for "
+        "it: in its workspace.",
+        "请求所查找的业务空间中没有此 ID 的资源（音色、热词表等）。",
+    ),
+    Text(
+        "Compare the id; what was made in a workspace is used with the same workspace.",
+        "核对 ID；在哪个业务空间创建的资源，就用哪个业务空间访问。",
+    ),
+    Text("A workspace may decide it.", "可能与业务空间有关。"),
+    True,
+)
+CONFLICT = Neighbour(
+    "Conflict",
+    409,
+    "Model instance already exists, please specify a suffix.",
+    Text("There is one of this name already.", "已有同名的对象（例如部署实例）。"),
+    Text("Choose another name or suffix.", "换一个名称或后缀。"),
+    _NOTHING,
+    False,
+    (r"model instance \S+ already exists",),
+)
 SERVICE = Neighbour(
     "InternalError",
     500,
@@ -235,7 +276,8 @@ VAGUE = Neighbour(
 )
 
 NEIGHBOURS = (
-    APP, NOT_FOUND, KEY, VAGUE, STANDING, FREE, NO_MODEL, LIMIT, CONTENT, PARAMETER, SERVICE,
+    APP, NOT_FOUND, KEY, VAGUE, STANDING, FREE, NO_MODEL, LIMIT, CONTENT, PARAMETER, UNSUPPORTED,
+    NO_RESOURCE, CONFLICT, SERVICE,
 )  # fmt: skip
 
 #: Codes that mean what one of the neighbours does.
@@ -248,6 +290,8 @@ SIBLINGS = tuple(
         (LIMIT, "Throttling.RateQuota", 429, "Requests rate limit exceeded."),
         (LIMIT, "Throttling.BurstRate", 429, "Request rate increased too quickly."),
         (LIMIT, "Throttling.AllocationQuota", 429, "Allocated quota exceeded."),
+        (NO_MODEL, "Model.NotExist", 400, "Model not exist."),
+        (UNSUPPORTED, "NotSupported", 400, ""),
         (PARAMETER, "InvalidURL", 400, "Invalid URL provided in your request."),
         (SERVICE, "SystemError", 500, "An system error has occurred."),
         (SERVICE, "ModelServiceFailed", 500, "Failed to request model service."),
@@ -273,9 +317,15 @@ def known(text: str) -> list[Known]:
     return [code for code in codes if code is not VAGUE or len(codes) == 1]
 
 
+#: Codes that are words of any error message: they are codes only as the service spells them.
+_WORDS = ("Conflict", "NotSupported", "UnsupportedOperation")
+
+
 def _pattern(neighbour: Neighbour) -> str:
     # The words of the code in any spelling: InvalidApiKey, invalid_api_key, Invalid API-key ...
-    words = re.findall("[A-Z]+[a-z]*", neighbour.code)
-    codes = (r"[\W_]?".join(words), re.escape(neighbour.message.rstrip(".")), *neighbour.also)
+    code = r"[\W_]?".join(re.findall("[A-Z]+[a-z]*", neighbour.code))
+    code = f"(?-i:{neighbour.code})" if neighbour.code in _WORDS else code
+    message = re.escape(neighbour.message.rstrip("."))
+    codes = "|".join(filter(None, (code, message, *neighbour.also)))
     # Neither a part of another code nor an exception of another cloud (ThrottlingException).
-    return rf"(?<![a-z0-9])(?<![a-z0-9]\.)(?:{'|'.join(codes)})(?![a-z0-9]|[._][a-z])"
+    return rf"(?<![a-z0-9])(?<![a-z0-9]\.)(?:{codes})(?![a-z0-9]|[._][a-z])"

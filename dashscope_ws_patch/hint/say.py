@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 
+from .._workspace import masked
 from .refusals import HANDSHAKE, MAIN_ACCOUNT, REFUSALS, Text, language
 
 _SOURCES = {
@@ -14,6 +15,11 @@ _SOURCES = {
     "scope": Text("the scope (use_workspace)", "作用域（scope，use_workspace）"),
     "host": Text("the host", "主机名（host）"),
 }
+
+_ASK = Text(
+    "To ask the service what is wrong: python -m dashscope_ws_patch check",
+    "询问服务以确定原因：python -m dashscope_ws_patch check",
+)
 
 #: How many hints are remembered, so that a process with ever new workspaces does not grow.
 REMEMBERED = 1024
@@ -31,7 +37,7 @@ def hint(
     variable's name, or None where that is not known. Of the values only an excerpt is shown,
     escaped; and none that looks like an API key.
     """
-    key = (code, _shown(workspace), _shown(model))
+    key = (code, masked(workspace or ""), (model or "")[:80])
     with _lock:
         if key in _hinted:
             return
@@ -39,7 +45,7 @@ def hint(
             del _hinted[next(iter(_hinted))]
         _hinted[key] = None
     logging.getLogger("dashscope_ws_patch").warning(
-        "%s", _hint(code, workspace, source, _shown(host), model)
+        "%s", _hint(code, workspace, source, _excerpt(host_for_a_reader(host)), model)
     )
 
 
@@ -55,32 +61,38 @@ def _hint(
         Text("It named no workspace.", "请求没有指定业务空间。")
         if workspace is None
         else Text(
-            f"It named the workspace {_shown(workspace)}{origin.en}.",
-            f"请求指定的业务空间是 {_shown(workspace)}{origin.zh}。",
+            f"It named the workspace {masked(workspace)!r}{origin.en}.",
+            f"请求指定的业务空间是 {masked(workspace)!r}{origin.zh}。",
         )
     )
     refused = (
         Text(f"{code}: {host} refused a request.", f"{code}：{host} 拒绝了请求。")
         if model is None
         else Text(
-            f"{code}: {host} refused a request for the model {_shown(model)}.",
-            f"{code}：{host} 拒绝了对模型 {_shown(model)} 的请求。",
+            f"{code}: {host} refused a request for the model {_excerpt(model)}.",
+            f"{code}：{host} 拒绝了对模型 {_excerpt(model)} 的请求。",
         )
     )
     texts = [refused, sent]
     for refusal in (*REFUSALS, HANDSHAKE):
         if refusal.code == code:
-            texts += [refusal.meaning, refusal.advice, MAIN_ACCOUNT]
+            texts += [refusal.meaning, refusal.advice, MAIN_ACCOUNT, _ASK]
     return Text(" ", "").to(lang).join(text.to(lang) for text in texts)
 
 
-_KEY = r"(?i)(?<![a-z0-9])sk-"
+_KEY = r"(?ai)(?<![a-z0-9])sk-"
 
 
-def _shown(value: str | None) -> str:
+def host_for_a_reader(host: str) -> str:
+    """``host``, whose first label may be a workspace, and so an API key in the wrong place."""
+    if re.search(_KEY, host):
+        return masked(host)
+    label, dot, rest = host.partition(".")
+    return masked(label) + dot + rest
+
+
+def _excerpt(value: str) -> str:
     """``value`` for a reader: escaped, cut, and without what looks like an API key."""
-    if value is None:
-        return "?"
     if re.search(_KEY, value):
-        return "'sk-...' (an API key?)"
+        return repr(masked(value))
     return repr(value if len(value) <= 80 else value[:80] + "...")

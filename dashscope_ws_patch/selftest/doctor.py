@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import importlib
 import json
 import logging
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
-import unicodedata
+import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -26,24 +26,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from .. import _workspace
-from .._activation import CLIENTS, asked_for_libraries, switched_off
-from ..cli.status import clients_in_words
+from .._activation import CLIENTS, switched_off
+from ..cli._console import show
+from ..cli._language import _
+from ..cli.install import CommandError
 from . import audit as _audit
-from . import prospect as prospects
-from .prospect import FAILED, UNKNOWN, Prospect, prospect
+from .prospect import Prospect, Verdict, beside_in_words, prospect, shown
 
 if TYPE_CHECKING:
     from .loopback import Request
 
 #: The workspace that both processes have in their environment.
 TENANT = "ws_doctor"
+#: How many lines of what is wrong are shown; --verbose shows all.
+ENOUGH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``."""
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the report")
-    parser.add_argument("--verbose", action="store_true", help="each surface and each seam")
+    parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
+    parser.add_argument("--verbose", action="store_true", help=_("each surface and each seam"))
 
 
 class Row(NamedTuple):
@@ -71,217 +73,230 @@ class Row(NamedTuple):
         return self.shim == self.requests == self.natively and sent and not self.leaks
 
 
+class Findings(NamedTuple):
+    """All that the report is made of."""
+
+    here: Prospect
+    rows: list[Row]
+    story: list[dict[str, Any]]
+    seams: list[dict[str, str]]
+    libraries: list[dict[str, Any]]
+    egress: list[_audit.Egress]
+    #: How many processes that drive the SDK have failed.
+    broken: int
+
+    def wrong(self) -> list[str]:
+        """What is wrong, a line each."""
+        wrong = _("WRONG")
+        return [
+            *_uncovered(self.libraries),
+            *(
+                f"{wrong} {chapter['case']}: {chapter['answer'].splitlines()[0]}"
+                for chapter in self.story
+                if not chapter["right"]
+            ),
+            *(
+                f"{wrong} {row.surface}: "
+                + _("{shim} of {requests} requests", shim=row.shim, requests=row.requests)
+                + f" {row.error}".rstrip()
+                for row in self.rows
+                if not row.right
+            ),
+            *(
+                f"{_('FAILED seam')} {seam['module']}.{seam['attribute']}: {seam['reason']}"
+                for seam in self.seams
+                if seam["state"] == "failed"
+            ),
+            *(
+                f"{_('UNKNOWN way out')}: {way.place} ({way.way})"
+                for way in self.egress
+                if way.state == _audit.UNKNOWN
+            ),
+        ]
+
+
 def main(options: argparse.Namespace) -> int:
     """Print the report. 0 if every request is right, and would be in a program started here; 1 if
     not; 2 where that could not be found out."""
     if find_spec("dashscope") is None:
-        print("dashscope is not installed: pip install dashscope", file=sys.stderr)
-        return 2
-    children = start_child("story"), start_child("drive", patched=False), start_child("drive")
+        raise CommandError(_("dashscope is not installed: pip install dashscope"))
+    # What the processes leave behind where they are interrupted goes with this folder.
+    folder = tempfile.mkdtemp(prefix="dashscope-ws-patch-")
+    children: list[subprocess.Popen[str]] = []
     try:
-        return _report(options, *children)
+        for task, patched in ("story", True), ("drive", False), ("drive", True):
+            children.append(_child(task, patched, folder))
+        found = _found(children, progress=not options.json)
+        status, verdict = judged(
+            bool(found.wrong()), not found.rows or found.broken > 0, found.here
+        )
+        if options.json:
+            print(json.dumps(_as_json(found, status, verdict), ensure_ascii=False, indent=2))
+        else:
+            _print(found, verdict, options.verbose)
+        return status
     finally:  # a reader may have had enough
         for process in children:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+            process.terminate()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _report(
-    options: argparse.Namespace,
-    story: subprocess.Popen[str],
-    native: subprocess.Popen[str],
-    shim: subprocess.Popen[str],
-) -> int:
-    say = functools.partial(print, flush=True)
-    quiet = options.json or not options.verbose
-    tell: Callable[..., None] = (lambda *_: None) if quiet else say
-    here = prospect()
-    facts = _facts(here)
-    if not options.json:
-        heading = [
-            *(_heading(facts, here) if quiet else map("{0[0]:<24}{0[1]}".format, facts.items()))
-        ]
-        for line in heading:
-            say(line)
-    tell()
-    results = list(_results(story))
-    told = [chapter for chapter in results if "case" in chapter]
-    libraries = [library for library in results if "library" in library]
-    for chapter in told:
-        tell(f"{chapter['case']:<58}{chapter['answer']}")
-    tell(f"\n{'surface':<58}{'requests':>9}{'native':>9}{'with the shim':>15}")
+def _found(children: list[subprocess.Popen[str]], progress: bool) -> Findings:
+    story, native, shim = children
+    try:
+        here = prospect()
+    except ValueError as error:
+        said = _("cannot find out what a new interpreter does: {error}", error=error)
+        raise CommandError(said) from error
+    told = list(_results(story))
     rows: list[Row] = []
     seams: list[dict[str, str]] = []
-    with _progress(quiet and not options.json) as progress:
+    with _progress(progress) as proceed:
         for before, after in zip(_results(native), _results(shim)):
             if "seams" in after:
                 seams = after["seams"]
                 break
             if "total" in after:
-                progress(0, after["total"])
+                proceed(0, after["total"])
                 continue
-            row = Row(
-                after["surface"],
-                after["requests"],
-                before["requests"],
-                before["right"],
-                after["right"],
-                after["leaks"],
-                after["error"],
-                before["error"],
+            rows.append(
+                Row(
+                    after["surface"],
+                    after["requests"],
+                    before["requests"],
+                    before["right"],
+                    after["right"],
+                    after["leaks"],
+                    after["error"],
+                    before["error"],
+                )
             )
-            rows.append(row)
-            progress(len(rows))
-            mark = "" if row.right else f"  WRONG {row.error}"
-            mark = f"  the SDK's own error: {row.error}" if row.broken else mark
-            tell(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}")
-    broken = [process for process in (story, native, shim) if process.wait() != 0]
-    for process in broken:
-        print(_cut(f"a process that drives the SDK failed: {process.args!r}"), file=sys.stderr)
-    egress = _audit.audit()
-    unknown = [way for way in egress if way.state == _audit.UNKNOWN]
-    failed = [seam for seam in seams if seam["state"] == "failed"]
-    wrong = (
-        any(not row.right for row in rows)
-        or any(_uncovered(libraries))
-        or any(not chapter["right"] for chapter in told)
-        or bool(failed or unknown)
+            proceed(len(rows))
+    return Findings(
+        here,
+        rows,
+        [chapter for chapter in told if "case" in chapter],
+        seams,
+        [library for library in told if "library" in library],
+        _audit.audit(),
+        sum(process.wait() != 0 for process in children),
     )
-    status, verdict = judged(wrong, not rows or bool(broken), here)
-    requests, carried = (sum(getattr(row, name) for row in rows) for name in ("requests", "shim"))
-    leaks = sum(row.leaks for row in rows)
-    if quiet and not options.json:
-        say(
-            f"\n{carried} of {requests} requests of {len(rows)} surfaces right, {leaks} leaks, "
-            f"{len(unknown)} unknown ways out\n{_cut(verdict)}\n"
-        )
-        # Below stand an empty line, the counts, the verdict, an empty line and the shell's prompt.
-        room = 24 - len(heading) - 5 - len(broken)
-        for line in _details(rows, told, libraries, failed, unknown, room):
-            say(_cut(line))
-    tell(
-        f"{'total: ' + str(len(rows)) + ' surfaces':<58}{requests:>9}"
-        f"{sum(row.native for row in rows):>9}{carried:>15}"
-    )
-    tell(f"\nleaks to foreign hosts: {leaks}")
-    states = [seam["state"] for seam in seams]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    tell(f"seams: {counts}")
-    for seam in seams:
-        tell(f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}".rstrip())
-    tell(f"audit: {_audit.summary(egress)}")
-    tell(f"with {CLIENTS}=1, without the SDK: {_covered(libraries)}")
-    for line in _uncovered(libraries):
-        tell(f"  {line}")
-    tell(f"\n{verdict}")
-    if options.json:
-        report = {
-            "facts": facts,
-            "story": told,
-            "surfaces": [{**row._asdict(), "right": row.right} for row in rows],
-            "leaks": leaks,
-            "seams": seams,
-            "audit": _audit.summary(egress),
-            "libraries": libraries,
-            "right": status == 0,
-        }
-        print(json.dumps(report, ensure_ascii=False, indent=2))
-    return status
 
 
 def judged(wrong: bool, unfinished: bool, here: Prospect) -> tuple[int, str]:
     """The exit status and the verdict, in one line."""
-    for state, status in ((FAILED, 1), (UNKNOWN, 2)):
-        for finding in here.findings:
-            if finding.state == state and not wrong:
-                return status, f"NOT right here: {finding.name.en}: {finding.found.en}"
     if wrong:
-        return 1, "NOT every request is right"
+        return 1, _("NOT every request is right")
+    verdict: Verdict = here.verdict()
+    if verdict.status:
+        todo = f" -> {verdict.advice}" if verdict.advice else ""
+        return verdict.status, f"{_('NOT right here')}: {verdict.said}{todo}"
     if unfinished:
-        return 2, "NOT found out: a process that drives the SDK failed"
-    here_too = "" if here.active else ", in programs that import dashscope_ws_patch"
-    named = "" if here.workspace else ", once a workspace is set"
-    return 0, f"every request is right{here_too}{named}"
+        return 2, _("NOT found out: a process that drives the SDK failed")
+    here_too = "" if here.active else _(", in programs that import dashscope_ws_patch")
+    named = "" if here.workspace or here.scopes_only else _(", once a workspace is set")
+    return 0, f"{_('every request is right')}{here_too}{named}"
 
 
-def _heading(facts: dict[str, str], here: Prospect) -> Iterator[str]:
+def _print(found: Findings, verdict: str, verbose: bool) -> None:
+    """The verdict, what is wrong, and what it rests on."""
+    wrong, rows = found.wrong(), found.rows
+    show(verdict)
+    for line in wrong if verbose else wrong[:ENOUGH]:
+        show(line, "    ")
+    if len(wrong) > ENOUGH and not verbose:
+        show(_("and {number} more that are wrong: --verbose", number=len(wrong) - ENOUGH))
+    if found.broken:
+        show(_("{number} of the processes that drive the SDK failed", number=found.broken))
+    facts = _facts(found.here)
+    show("")
+    show(_("{right} of {requests} requests of {surfaces} surfaces right, {leaks} leaks, {unknown} "
+           "unknown ways out",
+           right=sum(row.shim for row in rows), requests=sum(row.requests for row in rows),
+           surfaces=len(rows), leaks=sum(row.leaks for row in rows),
+           unknown=sum(way.state == _audit.UNKNOWN for way in found.egress)))  # fmt: skip
     names = ("dashscope-ws-patch", "dashscope", "wrapt", "Python")
-    yield _cut(", ".join(f"{name} {facts[name]}" for name in names))
-    for finding in here.findings[1:]:
-        yield _cut(f"{finding.name.en + ':':<15}{finding.found.en}")
+    show(", ".join(f"{name} {facts[name]}" for name in names))
+    for finding in found.here.findings[1:]:
+        show(f"{_(finding.name)}: {finding.found}", "    ")
+        if finding.advice:
+            show(f"  -> {finding.advice}", "     ")
+    for line in _groups(rows):
+        show(line)
+    answered = sum(chapter["right"] for chapter in found.story)
+    show(
+        _(
+            "accounts: {right} of {all} answers as the service gives them",
+            right=answered,
+            all=len(found.story),
+        )
+    )
+    show(_("libraries: {names}", names=_covered(found.libraries)), "    ")
+    if verbose:
+        _print_all(found)
 
 
-def _details(
-    rows: list[Row],
-    told: list[dict[str, Any]],
-    libraries: list[dict[str, Any]],
-    failed: list[dict[str, str]],
-    unknown: list[_audit.Egress],
-    room: int,
-) -> list[str]:
-    """A line for each group of surfaces, then what is wrong; ``room`` lines at most."""
-    wrong = [
-        *_uncovered(libraries),
-        *(
-            f"WRONG {row.surface}: {row.shim} of {row.requests} requests {row.error}"
-            for row in rows
-            if not row.right
-        ),
-        *(f"FAILED seam {seam['module']}.{seam['attribute']}: {seam['reason']}" for seam in failed),
-        *(f"UNKNOWN way out: {way.place} ({way.way})" for way in unknown),
-    ]
+def _groups(rows: list[Row]) -> Iterator[str]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.surface.partition(":")[0], []).append(row)
-    if wrong:  # those that are right take one line
-        right = [name for name, members in groups.items() if all(row.right for row in members)]
-        others = [row for name in right for row in groups.pop(name)]
-        groups.update({"the other groups": others} if others else {})
-    lines = []
     for name, members in groups.items():
-        requests, carried = (sum(getattr(r, n) for r in members) for n in ("requests", "shim"))
         broken = sum(row.broken for row in members)
-        lines.append(
-            f"  {name:<17}{carried:>4} of {requests:>3} requests of {len(members):>2} surfaces"
-            + (f", {broken} broken by the SDK itself" if broken else "")
-        )
-    answered = sum(chapter["right"] for chapter in told)
-    lines.append(
-        f"  {'accounts':<17}{answered:>4} of {len(told):>3} answers as the service gives them"
-    )
-    if libraries:
-        lines.append(f"  libraries: {_covered(libraries)}")
-    left = wrong[max(room - len(lines) - 1, 0) :]
-    more = f"and {len(left)} more that are wrong; " if left else ""
-    return [*lines, *wrong[: len(wrong) - len(left)], f"{more}each surface and seam: --verbose"]
+        yield _("  {name}: {right} of {requests} requests of {surfaces} surfaces",
+                name=name, right=sum(row.shim for row in members),
+                requests=sum(row.requests for row in members), surfaces=len(members)) + (
+            _(", {broken} broken by the SDK itself", broken=broken) if broken else ""
+        )  # fmt: skip
+
+
+def _print_all(found: Findings) -> None:
+    """Each call of the story, surface and seam."""
+    show("")
+    for chapter in found.story:
+        show(f"{chapter['case']:<58}{chapter['answer']}", "    ")
+    show(f"\n{_('surface'):<58}{_('requests'):>9}{_('native'):>9}{_('with the shim'):>15}")
+    for row in found.rows:
+        mark = "" if row.right else f"  {_('WRONG')} {row.error}"
+        mark = f"  {_('the SDK itself fails')}: {row.error}" if row.broken else mark
+        show(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}", "    ")
+    states = [seam["state"] for seam in found.seams]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    show(f"\n{_('seams')}: {counts}")
+    for seam in found.seams:
+        line = f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}"
+        show(line.rstrip(), "    ")
+    show(f"{_('audit')}: {_audit.summary(found.egress)}", "    ")
+
+
+def _as_json(found: Findings, status: int, verdict: str) -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "status": status,
+        "right": status == 0,
+        "wrong": found.wrong(),
+        "environment": [finding._asdict() for finding in found.here.findings],
+        "facts": _facts(found.here),
+        "story": found.story,
+        "surfaces": [{**row._asdict(), "right": row.right} for row in found.rows],
+        "leaks": sum(row.leaks for row in found.rows),
+        "seams": found.seams,
+        "audit": _audit.summary(found.egress),
+        "libraries": found.libraries,
+    }
 
 
 def _covered(libraries: list[dict[str, Any]]) -> str:
     """The libraries beside the SDK, by which all that was sent was right, in one line."""
     names = [library["library"] for library in libraries if library["covered"]]
-    return " ".join(names).replace("urllib.request", "urllib") or "none"
+    return " ".join(names).replace("urllib.request", "urllib") or _("none")
 
 
 def _uncovered(libraries: list[dict[str, Any]]) -> Iterator[str]:
     for library in libraries:
         if not library["covered"] and library["native"]:  # it works without us
-            yield f"WRONG {library['library']}, without the SDK: {library['reason']}"
-
-
-def _cut(line: str, columns: int = 80) -> str:
-    """``line`` in one row of a screen; what is left out is in its middle, where paths are long."""
-    # Chinese characters take two columns.
-    wide = [2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line]
-    if sum(wide) <= columns:
-        return line
-    half = (columns - 3) // 2
-    begin = end = 0
-    while sum(wide[: begin + 1]) <= columns - 3 - half:
-        begin += 1
-    while sum(wide[len(wide) - end - 1 :]) <= half:
-        end += 1
-    return f"{line[:begin]}...{line[len(line) - end :]}"
+            name = f"{library['library']}, {_('without the SDK')}"
+            yield f"{_('WRONG')} {name} ({CLIENTS}=1): {library['reason']}"
 
 
 @contextlib.contextmanager
@@ -299,10 +314,12 @@ def _progress(shown: bool) -> Iterator[Callable[..., None]]:
         total = of or total
         if bar:
             full = 40 * done // total
-            stream.write(f"\r[{'#' * full}{'.' * (40 - full)}] {done} of {total} surfaces")
+            said = _("{done} of {total} surfaces", done=done, total=total)
+            stream.write(f"\r[{'#' * full}{'.' * (40 - full)}] {said}")
             stream.flush()
         elif shown and stream is not None and done and 4 * done // total > 4 * (done - 1) // total:
-            print(f"{done} of {total} surfaces driven", file=stream, flush=True)
+            said = _("{done} of {total} surfaces driven", done=done, total=total)
+            print(said, file=stream, flush=True)
 
     try:
         yield progress
@@ -313,22 +330,18 @@ def _progress(shown: bool) -> Iterator[Callable[..., None]]:
 
 
 def _facts(here: Prospect) -> dict[str, str]:
-    shim = "switched off" if switched_off() else "not active"
+    shim = _("switched off") if switched_off() else _("not active")
     if here.active:
-        shim = f"active ({'; '.join(here.ways)})"
-    found = next(finding for finding in here.findings if finding.name == prospects.WORKSPACE)
-    named = _workspace.masked(here.workspace or "none")
-    source = here.source or (
-        found.found.en if found.state == FAILED else "nothing in the environment"
-    )
+        shim = _("active, by {ways}", ways="; ".join(here.ways))
+    named = shown(here.workspace) if here.workspace else _("none")
     return {
         "dashscope-ws-patch": _installed("dashscope-ws-patch"),
         "dashscope": _installed("dashscope"),
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
         "the shim is": shim,
-        "ambient workspace": f"{named} ({source})",
-        "without the SDK": clients_in_words(asked_for_libraries()),
+        "ambient workspace": f"{named} ({here.source})" if here.source else named,
+        "without the SDK": beside_in_words(here.asks_for_libraries),
     }
 
 
@@ -339,7 +352,7 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def start_child(task: str, patched: bool = True) -> subprocess.Popen[str]:
+def _child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:
     # Nothing of the user's own settings, keys and proxies may reach the processes that send.
     environment = {
         name: value
@@ -348,6 +361,7 @@ def start_child(task: str, patched: bool = True) -> subprocess.Popen[str]:
         and not name.upper().endswith("_PROXY")
     }
     environment.update(DASHSCOPE_WORKSPACE=TENANT, DASHSCOPE_WS_PATCH=str(int(patched)))
+    environment.update(TMPDIR=folder, TEMP=folder, TMP=folder)
     package = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
@@ -359,14 +373,14 @@ def start_child(task: str, patched: bool = True) -> subprocess.Popen[str]:
     )
 
 
-MARK = "dashscope-ws-patch doctor: "
+_MARK = "dashscope-ws-patch doctor: "
 
 
 def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:  # the SDK prints on it too
-        if line.startswith(MARK):
-            yield json.loads(line[len(MARK) :])
+        if line.startswith(_MARK):
+            yield json.loads(line[len(_MARK) :])
 
 
 # The processes that drive the SDK
@@ -440,7 +454,7 @@ def drive_all() -> None:
                 leaks=sum(bool(request.workspaces) for request in requests if request.foreign),
                 error=error,
             )
-    _write(seams=seam_states() if _activation.is_patched() else [])
+    _write(seams=_seams() if _activation.is_patched() else [])
 
 
 def _is_right(request: Request) -> bool:
@@ -457,11 +471,11 @@ def named_in(request: Request) -> set[str]:
     return {workspace for workspace in (host, *written) if workspace}
 
 
-def seam_states() -> list[dict[str, str]]:
+def _seams() -> list[dict[str, str]]:
     from .. import _activation
 
     seams = []
-    for seam, _, _ in _activation.report():
+    for seam, *_rest in _activation.report():
         with contextlib.suppress(ImportError):  # absent in this release, or in need of an extra
             importlib.import_module(seam.module)
     for seam, state, reason in _activation.report():
@@ -473,7 +487,7 @@ def seam_states() -> list[dict[str, str]]:
 
 
 def _write(**result: object) -> None:
-    print(MARK + json.dumps(result), flush=True)
+    print(_MARK + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

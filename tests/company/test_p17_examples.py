@@ -30,8 +30,8 @@ RECIPES = {
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe runs in a folder of its own: modelscope_agent writes logs where it is imported."""
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a framework writes where it is imported, such as the logs of modelscope_agent."""
     monkeypatch.chdir(tmp_path)
 
 

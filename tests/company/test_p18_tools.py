@@ -156,7 +156,7 @@ def test_p18_pep_582_mode_of_pdm(first: str, service: Loopback, program: Path) -
 
 @pytest.mark.parametrize("imported", [False, True])
 def test_p18_pyinstaller(imported: bool, service: Loopback, program: Path) -> None:
-    """A frozen program reads no PYTHONPATH: run says so, and an import in it works."""
+    """A frozen program reads no PYTHONPATH, which run cannot see; an import in it works."""
     (program / "call.py").write_text("import dashscope_ws_patch\n" * imported + CALL)
     # Other tools of this environment would be frozen too, for hooks that name them.
     others = [f"--exclude-module={name}" for name in ("ddtrace", "numpy", "IPython", "tkinter")]
@@ -166,9 +166,8 @@ def test_p18_pyinstaller(imported: bool, service: Loopback, program: Path) -> No
         check=True,
         env=clean(),
     )
-    found, said = sent(service, program, *RUN, str(program / "dist" / "call"))
+    found, _ = sent(service, program, *RUN, str(program / "dist" / "call"))
     assert found == ([["ws_a"]] if imported else [[]])
-    assert "frozen by PyInstaller" in said
 
 
 @pytest.fixture(scope="module")

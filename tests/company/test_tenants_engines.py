@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,55 @@ def forgetful(tenant):
     seen(tenant, "forgetful")
     set_workspace("ws_forgotten")
 
+@app.task
+def forgetting(tenant):
+    from dashscope_ws_patch import set_workspace
+    set_workspace("ws_forgotten")
+
+@app.task(bind=True, max_retries=1)
+def retried_elsewhere(self, tenant):
+    seen(tenant, "elsewhere")
+    if self.request.retries < 1:
+        with use_workspace("ws_other"):
+            raise self.retry(countdown=0)
+
+@app.task(bind=True)
+def handing_on(self, tenant):
+    with use_workspace("ws_other"):
+        plain.apply_async(("ws_other", "handedon"), headers=self.request.headers)
+
+@app.task
+def errback_called(request, error, traceback, tenant, kind):
+    seen(tenant, kind + "called")
+
+@app.task
+def errback_queued(request_id, *, tenant, kind):
+    seen(tenant, kind + "queued")
+
+@app.task
+def dying(how):
+    if how == "limit":
+        time.sleep(600)
+    if how == "killed":
+        os.kill(os.getpid(), 9)
+    raise ZeroDivisionError
+
+def publish_errors(tenant, processes):
+    for kind in ["error"] + ["limit", "killed"] * processes:
+        options = {"time_limit": 1} if kind == "limit" else {}
+        dying.apply_async((kind,), link_error=[
+            errback_called.s(tenant, kind), errback_queued.s(tenant=tenant, kind=kind)], **options)
+
+#: One dict of the program's for all messages.
+HEADERS = {"other": "1"}
+
 def publish(tenant):
+    plain.apply_async((tenant, "shared"), headers=HEADERS)
+    assert HEADERS == {"other": "1"}, HEADERS
+    chain(forgetting.si(tenant), plain.si(tenant, "afterforgetting")).delay()
+    forgetting.apply_async((tenant,), link=plain.si(tenant, "linkforgetting"))
+    retried_elsewhere.delay(tenant)
+    handing_on.delay(tenant)
     plain.delay(tenant)
     plain.apply_async((tenant, "headers"), headers={"other": "1"})
     plain.apply_async((tenant, "countdown"), countdown=0.5)
@@ -119,17 +168,22 @@ def publish(tenant):
 KINDS = ["plain", "headers", "countdown", "linked", "callback", "chain1", "chain2", "chain3"]
 KINDS += ["group0", "group1", "group2", "retry0", "retry1", "retry2", "failing", "failing"]
 KINDS += ["nesting", "nested", "forgetful", "chord0", "chord1", "chorddone"]
+KINDS += ["shared", "afterforgetting", "linkforgetting", "elsewhere", "elsewhere"]
 OTHERS = [("ws_other", "othernested", "ws_other"), ("None", "nonenested", "None")]
+OTHERS += [("ws_other", "handedon", "ws_other")]
 
 
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "CRITICAL"]
 
 
-def _wait_for(file: Path, lines: int, worker: subprocess.Popen[Any]) -> list[tuple[str, ...]]:
+def _wait_for(file: Path, expected: list[tuple[str, ...]], worker: subprocess.Popen[Any]) -> Any:
+    """What is seen beside ``expected`` when all of that is. (Celery calls the error callbacks of a
+    task that meets its hard time limit twice.)"""
     while worker.poll() is None:
-        found = file.read_text().splitlines() if file.exists() else []
-        if len(found) >= lines:
-            return sorted(tuple(line.split()) for line in found)
+        lines = file.read_text().splitlines() if file.exists() else []
+        found = [tuple(line.split()) for line in lines]
+        if not Counter(expected) - Counter(found):
+            return [each for each in Counter(found) - Counter(expected) if "limit" not in each[1]]
         time.sleep(0.05)
     raise AssertionError(f"the worker ended with status {worker.returncode}")
 
@@ -150,7 +204,14 @@ def test_p16_celery(pool: str, celery_folder: Path) -> None:
     environment = _environment(celery_folder)
     publish = "import tasks\nfrom dashscope_ws_patch import use_workspace\n"
     publish += f"for tenant in {TENANTS}:\n    with use_workspace(tenant):\n"
-    publish += "        tasks.publish(tenant)\ntasks.plain.delay('ws_env')\n"
+    processes = int(pool == "prefork")
+    publish += f"        tasks.publish(tenant)\n        tasks.publish_errors(tenant, {processes})\n"
+    publish += "tasks.plain.apply_async(('ws_env', 'shared'), headers=tasks.HEADERS)\n"
+    publish += "task = tasks.plain.apply_async(('bad',), headers={'dashscope_workspace': 'not a'},"
+    publish += "    link_error=tasks.errback_called.s('None', 'malformed'))\n"
+    publish += "try:\n    task.get()\nexcept ValueError as error:\n"
+    publish += "    assert 'not a' in str(error)\n"
+    publish += "else:\n    raise AssertionError\n"
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", pool, "-c", "2", *QUIET],
         env=environment,
@@ -159,8 +220,12 @@ def test_p16_celery(pool: str, celery_folder: Path) -> None:
     try:
         subprocess.run([sys.executable, "-c", publish], env=environment, check=True)
         expected = [(tenant, kind, tenant) for tenant in TENANTS for kind in KINDS]
-        expected += OTHERS * len(TENANTS) + [("ws_env", "plain", "ws_env")]
-        assert _wait_for(celery_folder / "seen", len(expected), worker) == sorted(expected)
+        deaths = ["error", *["limit", "killed"] * processes]
+        errors = [death + how for death in deaths for how in ("called", "queued")]
+        expected += [(tenant, error, tenant) for tenant in TENANTS for error in errors]
+        expected += OTHERS * len(TENANTS) + [("ws_env", "shared", "ws_env")]
+        expected += [("None", "malformedcalled", "None")]
+        assert _wait_for(celery_folder / "seen", expected, worker) == []
     finally:
         worker.terminate()
         worker.wait()
@@ -173,6 +238,9 @@ from dashscope_ws_patch import get_workspace
 
 def ambient(*_):
     return get_workspace()
+
+def pair(*values):
+    return [get_workspace(), *values]
 
 async def ambient_later(*_):
     return get_workspace()
@@ -241,6 +309,75 @@ def test_p16_dask(dask_client: Any) -> None:
         expected = tenant if tenant in TENANTS else None
         seen = {kind: future.result() for kind, future in futures.items()}
         assert seen == dict.fromkeys(futures, expected), tenant
+
+
+@pytest.mark.parametrize("dask_client", [False], ids=["threads"], indirect=True)
+def test_p16_equal_work_of_two_tenants_is_two_tasks_of_dask(dask_client: Any) -> None:
+    """Of objects made once, while the futures of all live, in any order and outside scopes too."""
+    import dask
+    import dask_tasks
+
+    delayed = dask.delayed(dask_tasks.ambient)(1)
+    after = dask.delayed(dask_tasks.pair)(delayed, dask.delayed(dask_tasks.ambient, pure=True)(2))
+    listed = dask.delayed(list)([delayed, {"nested": "value"}, [delayed]])
+    graph = {"x": (dask_tasks.ambient, 1), ("y", 0): (dask_tasks.pair, "x", ["x", 1]), "z": "x"}
+    data = dask_client.scatter(7)
+    with dask.annotate(retries=3):
+        annotated = dask.delayed(dask_tasks.ambient)(4)
+
+    def work() -> dict[str, Any]:
+        return {
+            "delayed": dask_client.compute(delayed),
+            "after": dask_client.compute(after),
+            "listed": dask_client.compute(listed),
+            "annotated": dask_client.compute(annotated),
+            "graph": dask_client.get(graph, [("y", 0), "z"], sync=False),
+            "key": dask_client.submit(dask_tasks.ambient, key="k"),
+            "keys": dask_client.map(dask_tasks.ambient, [1, 2], key=["k1", "k2"]),
+            "tasks": dask_client.map(dask_tasks.ambient, [1, 2]),
+            "pure": dask_client.submit(dask_tasks.ambient, 3, pure=True),
+            "of a future": dask_client.submit(dask_tasks.pair, data, 1),
+            "persisted": dask_client.compute(dask_client.persist(after)),
+            "computed": dask.compute(after, delayed),
+            "bag": _bag(dask_tasks),
+        }
+
+    def of(workspace: str | None) -> dict[str, Any]:
+        pair = [workspace, workspace, workspace]
+        return {
+            "delayed": workspace,
+            "after": pair,
+            "listed": [workspace, {"nested": "value"}, [workspace]],
+            "annotated": workspace,
+            "graph": [[workspace, workspace, [workspace, 1]], workspace],
+            "key": workspace,
+            "keys": [workspace] * 2,
+            "tasks": [workspace] * 2,
+            "pure": workspace,
+            "of a future": [workspace, 7, 1],
+            "persisted": pair,
+            "computed": (pair, workspace),
+            "bag": [workspace] * 2,
+        }
+
+    held, found = [], []
+    for tenant in (None, "ws_a", "ws_b", None, "", "ws_a"):
+        if tenant is None:
+            futures = work()
+        else:
+            with use_workspace(tenant or None):
+                futures = work()
+        held.append(futures)
+        found.append(dask_client.gather(futures))
+    here = [None, "ws_a", "ws_b", None, None, "ws_a"]
+    for workspace, seen in zip(here, found):
+        assert seen == of(workspace)
+    assert held[1]["delayed"].key == held[-1]["delayed"].key  # a tenant's own is one task
+
+
+def _bag(tasks: Any) -> Any:
+    bag = pytest.importorskip("dask.bag")
+    return bag.from_sequence([1, 2], npartitions=2).map(tasks.ambient).compute()
 
 
 # Dramatiq
@@ -317,9 +454,33 @@ def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
         with use_workspace(None):
             plain.send("", "nestednone")
 
-    @dramatiq.actor(broker=broker)
-    def forgetful(tenant: str) -> None:
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def forgetful(tenant: str, fails: bool = False) -> None:
+        if fails:
+            see(tenant, "forgetting")
         set_workspace("ws_forgotten")
+        if fails:
+            raise ZeroDivisionError
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=1)
+    def malformed() -> None:
+        see("", "malformed")
+
+    @dramatiq.actor(broker=broker)
+    def failed(message: Any, error: Any) -> None:
+        see("", error["type"])
+
+    # Of the program's, and used by all tenants, and outside.
+    shared = plain.message("", "shared")
+    pipes = [plain.message_with_options(args=("", f"p{n}"), pipe_ignore=True) for n in range(2)]
+    pipeline = dramatiq.pipeline(pipes, broker=broker)
+    group = dramatiq.group([plain.message("", "g0"), plain.message("", "g1")], broker=broker)
+    options = [dict(each.options) for each in [shared, *pipeline.messages, *group.children]]
+
+    def all_again() -> None:
+        broker.enqueue(shared)
+        pipeline.run()
+        group.run()
 
     # A worker that is made in a scope must not go on in it.
     with use_workspace("ws_maker"):
@@ -338,13 +499,27 @@ def test_p16_dramatiq(kind: str, tmp_path: Path) -> None:
                 second = plain.message_with_options(args=(tenant, "pipe2"), pipe_ignore=True)
                 dramatiq.pipeline([first, second], broker=broker).run()
                 plain.send_with_options(args=(tenant, "called"), on_success=following)
+                all_again()
+                broker.enqueue(broker.enqueue(plain.message(tenant, "twice")))
+                forgetful.send(tenant, fails=True)
+                forgotten = forgetful.message(tenant)
+                after = plain.message_with_options(args=(tenant, "after"), pipe_ignore=True)
+                dramatiq.pipeline([forgotten, after], broker=broker).run()
+        all_again()
+        malformed.send_with_options(dashscope_workspace="not a workspace", on_failure=failed)
         plain.send("", "outside")
+        again = ["shared", "p0", "p1", "g0", "g1"]
         labels = ["plain", "async", "failing", "failing", "nested", "delayed", "pipe1", "pipe2"]
-        labels += ["called", "callback"]
+        labels += ["called", "callback", "twice", "twice", "forgetting", "forgetting", "after"]
         expected = [(tenant, label, tenant) for tenant in TENANTS for label in labels]
         expected += [("", "nestednone", None)] * len(TENANTS) + [("", "outside", None)]
+        expected += [("", label, tenant) for tenant in [*TENANTS, None] for label in again]
+        expected += [("", "WorkspaceError", None)] * 2
         for _ in expected:
             done.get()
+        assert options == [
+            dict(each.options) for each in [shared, *pipeline.messages, *group.children]
+        ]
         assert sorted(seen, key=str) == sorted(expected, key=str)
     finally:
         worker.stop()

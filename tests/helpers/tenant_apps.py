@@ -6,6 +6,7 @@ Every endpoint sends the tenant as its prompt, so that the service can tell whos
 # Annotations are evaluated: FastAPI must find those that only exist in a function.
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import dashscope
 from dashscope.aigc.generation import AioGeneration, Generation
 
+from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace
 from dashscope_ws_patch.tenants.web import ASGIMiddleware, WSGIMiddleware
 
 dashscope.api_key = "sk-0"
@@ -210,6 +212,118 @@ def django_wsgi() -> Any:
     return WSGIMiddleware(
         get_wsgi_application(), workspace=lambda environ: environ.get("HTTP_X_TENANT")
     )
+
+
+# What was seen at each step, for requests that name a tenant and for those that do not, in the
+# background and around the middleware.
+
+SEEN: list[Any] = []
+
+
+def tried(name: str) -> str:
+    """Call the SDK; the loopback service knows the request by ``name``."""
+    try:
+        Generation.call("m", name)
+    except WorkspaceError:
+        return "refused"
+    return "sent"
+
+
+def steps(name: str, kind: str, size: int) -> Iterator[bytes]:
+    for _ in range(STEPS if kind == "stream" else 1):
+        yield json.dumps([tried(name), get_workspace()]).encode() + b" " * (size // 3) + b"\n"
+
+
+def connection_asgi() -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            SEEN.append(["lifespan", get_workspace()])
+            while True:
+                message = await receive()
+                await send({"type": message["type"] + ".complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        _, kind, name, size = scope["path"].split("/")
+        more = True
+        while more:
+            more = (await receive()).get("more_body", False)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if kind == "seen":
+            body = json.dumps(SEEN).encode()
+            await send({"type": "http.response.body", "body": body})
+            SEEN.clear()
+            return
+        for step in steps(name, kind, int(size)):
+            await send({"type": "http.response.body", "body": step, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+        if kind == "background":
+            await asyncio.sleep(0)
+            SEEN.append([name, tried(name), get_workspace()])
+        if kind == "forgetful":
+            set_workspace("ws_forgotten")
+
+    followed = ASGIMiddleware(app, workspace=HEADER)
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            SEEN.append(["around", get_workspace()])
+        await followed(scope, receive, send)
+
+    return around
+
+
+def connection_wsgi() -> Any:
+    class Body(list):  # type: ignore[type-arg]
+        """No plain list: it computes when it is read."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__()
+            self.steps = steps(*arguments)
+
+        def __iter__(self) -> Any:
+            return self.steps
+
+        def __len__(self) -> int:
+            return STEPS
+
+    class File:
+        def __init__(self, *arguments: Any) -> None:
+            self.steps = steps(*arguments)
+
+        def read(self, size: int = -1) -> bytes:
+            return next(self.steps, b"")
+
+    def closing(name: str) -> Iterator[bytes]:
+        try:
+            yield from steps(name, "background", 0)
+        finally:
+            SEEN.append([name, tried(name), get_workspace()])
+
+    def app(environ: Any, start_response: Any) -> Any:
+        _, kind, name, size = environ["PATH_INFO"].split("/")
+        while environ["wsgi.input"].read(65536):
+            pass
+        start_response("200 OK", [])
+        if kind == "seen":
+            body = json.dumps(SEEN).encode()
+            SEEN.clear()
+            return [body]
+        if kind == "background":
+            return closing(name)
+        if kind == "forgetful":
+            set_workspace("ws_forgotten")
+        if kind == "file":
+            return environ["wsgi.file_wrapper"](File(name, "stream", int(size)))
+        return Body(name, kind, int(size)) if kind == "stream" else steps(name, kind, int(size))
+
+    followed = WSGIMiddleware(app, workspace=HEADER)
+
+    def around(environ: Any, start_response: Any) -> Any:
+        SEEN.append(["around", get_workspace()])
+        return followed(environ, start_response)
+
+    return around
 
 
 if "TENANT_APP" in os.environ:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -55,3 +55,49 @@ def test_p9_keeps_what_it_was_told(loopback: Loopback, monkeypatch: pytest.Monke
         ["ws-told"],
         "ws-told.cn-beijing.maas.aliyuncs.com",
     )
+
+
+def voices(loopback: Loopback) -> set[tuple[Optional[str], str]]:
+    return {
+        ((request.workspaces or [None])[0], request.host.partition(".")[0])
+        for request in loopback.drain()
+    }
+
+
+def test_p9_all_that_was_told_before_stays(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client, what it derives, its agentstudio and a realtime session, taken before the shim."""
+    monkeypatch.delenv("DASHSCOPE_WORKSPACE", raising=False)
+    unpatch()
+    client = dashscope.Client(api_key="sk-test", workspace="ws-told")
+    studio = client.agentstudio
+    realtime = client.audio.realtime.connect(model="qwen3-omni-flash-realtime")
+    patch()
+    with use_workspace("ws-a"):
+        client.models.list()
+        client.with_options(timeout=9).models.list()
+        with realtime:
+            pass
+        assert voices(loopback) == {("ws-told", "ws-told")}
+        studio.agents.list()
+    assert voices(loopback) == {(None, "ws-told")}
+
+
+def test_p9_what_was_found_before_follows_the_scope(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what an older client derives and mounts, and a session that it has made before."""
+    monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws-env")
+    unpatch()
+    client = dashscope.Client(api_key="sk-test")
+    studio = client.agentstudio
+    realtime = client.audio.realtime.connect(model="qwen3-omni-flash-realtime")
+    patch()
+    with use_workspace("ws-a"):
+        client.with_options(timeout=9).models.list()
+        client.ws_connection().close()
+        studio.agents.list()
+        with realtime:
+            pass
+    assert voices(loopback) == {("ws-a", "ws-a")}

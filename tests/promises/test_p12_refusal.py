@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -14,7 +15,15 @@ from environments import ROOT
 from record import NAMED, POINTED_HOST, environment, pointed
 from sdk_calls import AIO_GENERATION, GENERATION, OBJECTS, STREAMS, TTS_V2, need, seen
 
-from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace, use_workspace
+from dashscope_ws_patch import (
+    WorkspaceError,
+    _workspace,
+    carry_workspace,
+    get_workspace,
+    set_workspace,
+    use_workspace,
+)
+from dashscope_ws_patch.hint.say import hint
 from dashscope_ws_patch.selftest.loopback import Denial, Loopback, Request
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, find
 
@@ -30,7 +39,8 @@ def malformed(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def explains(error: pytest.ExceptionInfo[WorkspaceError], origin: str, value: str) -> None:
     message = str(error.value)
-    assert repr(value) in message and origin in message and "A-Z a-z 0-9 _ -" in message
+    shown = value if len(value) <= 24 else f"{value[:4]}... ({len(value)} characters"
+    assert repr(shown)[:-1] in message and origin in message and "A-Z a-z 0-9 _ -" in message
     assert "\n" not in message and API_KEY not in message
     assert isinstance(error.value, ValueError)
 
@@ -179,14 +189,59 @@ def test_p12_keys_stay_out_of_logs(
     assert ours and not [line for line in ours if "secret" in line]
 
 
-def test_p12_an_api_key_in_the_wrong_place_is_not_shown() -> None:
-    with pytest.raises(WorkspaceError) as error:
-        use_workspace("sk-0123456789abcdef/" * 3)
-    assert "0123" not in str(error.value) and "an API key?" in str(error.value)
-    for value in ("Bearer sk-0123456789abcdef", "key=SK-0123456789abcdef", " sk-0123"):
-        with pytest.raises(WorkspaceError) as error:
-            use_workspace(value)
-        assert "0123" not in str(error.value) and "an API key?" in str(error.value)
-    with pytest.raises(TypeError) as wrong:
-        use_workspace(b"sk-0123456789abcdef")  # type: ignore[arg-type]
-    assert "0123" not in str(wrong.value) and "bytes" in str(wrong.value)
+#: As the service's keys, a gateway's and a token of access look.
+KEYS = (
+    "sk-0123456789abcdef",
+    "sk-ws-0123456789abcdef0123456789abcdef",
+    "gw_0123456789abcdef0123456789",
+    "0123456789abcdef0123456789abcdef",
+    "eyJhbGciOiJIUzI1NiJ9-0123456789-abcdef",
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_p12_a_key_in_the_place_of_a_workspace_is_shown_by_its_first_four(key: str) -> None:
+    for value in (key, f"Bearer {key}", f"{key}/{key}/{key}"):
+        with contextlib.suppress(WorkspaceError):
+            assert key[5:] not in repr(use_workspace(value))
+            continue
+        for enter in (use_workspace, set_workspace, _from_the_environment):
+            with pytest.raises(WorkspaceError) as error:
+                enter(value)
+            assert key[5:] not in str(error.value)
+            assert f"{value[:4]}... ({len(value)} characters" in str(error.value)
+    for wrong in (use_workspace, carry_workspace):
+        with pytest.raises(TypeError) as refused:
+            wrong(key.encode())  # type: ignore[arg-type]
+        assert key[5:] not in str(refused.value) and "bytes" in str(refused.value)
+
+
+def _from_the_environment(value: str) -> None:
+    with environment(DASHSCOPE_WORKSPACE=value):
+        get_workspace()
+
+
+@pytest.mark.parametrize("workspace", ["ws_QTggmeA1b2c3", "llm-x1y2", "llm-0123456789abcdef012"])
+def test_p12_what_may_be_a_workspace_is_shown(workspace: str) -> None:
+    assert repr(use_workspace(workspace)) == f"use_workspace({workspace!r})"
+    with pytest.raises(WorkspaceError, match=f"'{workspace}!'"):
+        use_workspace(f"{workspace}!")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_p12_the_warning_of_two_workspaces_shows_no_key(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_workspace, "_warned", False)
+    with environment(DASHSCOPE_WORKSPACE="ws_a", DASHSCOPE_WORKSPACE_ID=key):
+        with pytest.warns(RuntimeWarning, match="name different workspaces") as told:
+            assert get_workspace() == "ws_a"
+    assert key[5:] not in str(told[0].message)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_p12_the_hint_shows_no_key(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    host = f"{key}.cn-beijing.maas.aliyuncs.com"
+    hint("Model.AccessDenied", workspace=key, source="scope", host=host, model=None)
+    (line,) = (record.getMessage() for record in caplog.records if "ws_patch" in record.name)
+    assert key[5:] not in line and f"{key[:4]}..." in line

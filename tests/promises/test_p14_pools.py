@@ -78,16 +78,17 @@ def test_p14_run_in_executor(loopback: Loopback) -> None:
     assert seen(loopback) == ["ws_a"]
 
 
-def test_p14_the_worker_is_left_as_it_was_found() -> None:
-    """Also where the work fails, sets a scope and forgets it, or the worker has one of its own."""
+def test_p14_what_a_worker_has_set_holds_for_nobody() -> None:
+    """Be it in its initializer, or in work that fails, or that sets a scope and forgets it."""
     with ThreadPoolExecutor(1, initializer=set_workspace, initargs=("ws_worker",)) as pool:
-        assert pool.submit(get_workspace).result() == "ws_worker"
+        assert pool.submit(get_workspace).result() is None
         with use_workspace("ws_a"):
             assert pool.submit(get_workspace).result() == "ws_a"
             with pytest.raises(ZeroDivisionError):
                 pool.submit(lambda: 1 / 0).result()
             pool.submit(set_workspace, "ws_forgotten").result()
-        assert pool.submit(get_workspace).result() == "ws_worker"
+        pool.submit(set_workspace, "ws_forgotten").result()
+        assert pool.submit(get_workspace).result() is None
 
 
 def test_p14_tokens_and_subclasses() -> None:

@@ -138,3 +138,87 @@ def test_p16_unpickling_activates_the_shim_in_another_process(tmp_path: Path) ->
         text=True,
     )
     assert done.stdout.strip() == "(True, 'ws_a')", done.stderr
+
+
+class Awaited:
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return await later(*args, **kwargs)
+
+
+@pytest.mark.parametrize("made", [Awaited(), functools.partial(Awaited())])
+def test_p16_an_object_with_an_async_call_is_a_coroutine_function(made: Any) -> None:
+    with use_workspace("ws_a"):
+        carried = carry_workspace(made)
+        decorated = use_workspace("ws_a")(made)
+    for each in carried, pickle.loads(pickle.dumps(carried)), decorated:
+        assert inspect.iscoroutinefunction(each)
+        assert asyncio.run(each(1)) == ("ws_a", (1,), {})
+
+
+def test_p16_starlette_awaits_what_was_carried() -> None:
+    background = pytest.importorskip("starlette.background")
+    found = []
+
+    class Noting:
+        async def __call__(self) -> None:
+            found.append(get_workspace())
+
+    with use_workspace("ws_a"):
+        task = background.BackgroundTask(carry_workspace(Noting()))
+    asyncio.run(task())
+    assert found == ["ws_a"]
+
+
+MAIN = """
+import asyncio, inspect, pickle, sys
+import {by}
+from dashscope_ws_patch import carry_workspace, get_workspace, use_workspace
+
+@use_workspace("ws_a")
+def plain(): return get_workspace()
+@use_workspace("ws_a")
+async def later(): return get_workspace()
+@use_workspace("ws_a")
+def steps(): yield get_workspace()
+@use_workspace("ws_a")
+async def async_steps(): yield get_workspace()
+class Class:
+    @use_workspace("ws_a")
+    def method(self): return get_workspace()
+    @use_workspace("ws_a")
+    @classmethod
+    def of_class(cls): return get_workspace()
+def bare(): return get_workspace()
+with use_workspace("ws_a"):
+    carried = carry_workspace(bare)
+    iterated = carry_workspace(steps.__wrapped__)
+sys.stdout.buffer.write({by}.dumps(
+    [plain, later, steps, async_steps, Class().method, Class.of_class, carried, iterated]))
+"""
+LOADED = """
+import asyncio, sys
+import {by}
+# dill leaves the globals of __main__ behind.
+from dashscope_ws_patch import get_workspace
+plain, later, steps, async_steps, method, of_class, carried, iterated = {by}.load(sys.stdin.buffer)
+async def main():
+    return [await later(), [each async for each in async_steps()]]
+found = [plain(), list(steps()), method(), of_class(), carried(), list(iterated())]
+print([*found, asyncio.run(main())])
+"""
+
+
+@pytest.mark.parametrize("by", ["cloudpickle", "dill"])
+def test_p11_decorated_functions_of_a_program_are_pickled_by_value(by: str, tmp_path: Path) -> None:
+    pytest.importorskip(by)
+    env = {"PYTHONPATH": str(ROOT)}
+    (tmp_path / "main.py").write_text(MAIN.format(by=by))
+    data = subprocess.run(
+        [sys.executable, str(tmp_path / "main.py")], env=env, stdout=subprocess.PIPE, check=True
+    ).stdout
+    code = LOADED.format(by=by)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, input=data, stdout=subprocess.PIPE, check=True
+    )
+    a = ["ws_a"]
+    assert done.stdout.decode().strip() == str([*a, a, *a, *a, *a, a, [*a, a]])

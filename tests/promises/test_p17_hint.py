@@ -288,7 +288,8 @@ def test_the_hint_says_what_was_sent_and_what_to_do(code: str, hints: Hints) -> 
         assert generate().code == code
     assert hints.only() == (
         f"{code}: '{HOST}' refused a request for the model 'qwen-turbo'. It named no workspace. "
-        f"{refusal.meaning.en} {refusal.advice.en} {_denied.MAIN_ACCOUNT.en}"
+        f"{refusal.meaning.en} {refusal.advice.en} {_denied.MAIN_ACCOUNT.en} "
+        "To ask the service what is wrong: python -m dashscope_ws_patch check"
     )
 
 

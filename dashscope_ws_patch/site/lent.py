@@ -24,12 +24,12 @@ def check() -> None:
 
     Raises Lacking. With DASHSCOPE_WS_PATCH_STRICT=1 the first module of the SDK will raise.
     """
-    from . import unpatch
+    from .. import unpatch
 
     try:
         from wrapt import __version_info__ as release
 
-        from . import _seams  # noqa: F401
+        from .. import _seams  # noqa: F401
 
         fits = (1, 14) <= tuple(map(int, release[:2])) < (3, 0)
         problem = f"wrapt {'.'.join(map(str, release))}"
