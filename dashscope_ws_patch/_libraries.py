@@ -705,33 +705,17 @@ def _stream_of(answer: Any) -> Any:
 # The table. Of several attributes, one must be there: releases differ. A library that has none of
 # them is one whose insides do not fit.
 
-#: The newest first. From httpcore 0.14 on proxies are pools like any other, and have no way of
-#: their own.
-_HTTPCORE = (
-    (
-        "sync",
-        "connection_pool",
-        "ConnectionPool.handle_request SyncConnectionPool.handle_request "
-        "SyncConnectionPool.request",
-    ),
-    (
-        "async",
-        "connection_pool",
-        "AsyncConnectionPool.handle_async_request AsyncConnectionPool.arequest "
-        "AsyncConnectionPool.request",
-    ),
-    (
-        "sync",
-        "http_proxy",
-        "HTTPProxy.__init__ SyncHTTPProxy.handle_request SyncHTTPProxy.request",
-    ),
-    (
-        "async",
-        "http_proxy",
-        "AsyncHTTPProxy.__init__ AsyncHTTPProxy.handle_async_request AsyncHTTPProxy.arequest "
-        "AsyncHTTPProxy.request",
-    ),
-)
+#: Modules of httpcore and what pools are asked by, the newest first. From httpcore 0.14 on proxies
+#: have no way of their own: their constructors stand here to say that all is well.
+_HTTPCORE = {
+    "_sync.connection_pool": "ConnectionPool.handle_request SyncConnectionPool.handle_request "
+    "SyncConnectionPool.request",
+    "_async.connection_pool": "AsyncConnectionPool.handle_async_request "
+    "AsyncConnectionPool.arequest AsyncConnectionPool.request",
+    "_sync.http_proxy": "HTTPProxy.__init__ SyncHTTPProxy.handle_request SyncHTTPProxy.request",
+    "_async.http_proxy": "AsyncHTTPProxy.__init__ AsyncHTTPProxy.handle_async_request "
+    "AsyncHTTPProxy.arequest AsyncHTTPProxy.request",
+}
 _HANDSHAKE = "ClientConnection.handshake"
 
 SEAMS = (
@@ -739,9 +723,9 @@ SEAMS = (
     Seam("requests.adapters", "HTTPAdapter.send", requests_chunked, ""),
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
     *(
-        Seam(f"{name}._{kind}.{module}", attributes, httpcore, "")
+        Seam(f"{name}.{module}", attributes, httpcore, "")
         for name in ("httpcore", "httpcore2")
-        for kind, module, attributes in _HTTPCORE
+        for module, attributes in _HTTPCORE.items()
     ),
     *(
         Seam(f"{name}._models", f"Response.{read}", _reader(read == "aread", _stream_of), "")
