@@ -38,11 +38,12 @@ active = False
 #: Why a library is left alone, if its insides turned out not to fit while it sent.
 misfits: dict[str, str] = {}
 
-class _Added(str):
-    """The workspace in headers that urllib3 hands to itself for another attempt: it is none that
-    the program names."""
+class _Filled(dict):  # type: ignore[type-arg]
+    """Headers to which the workspace was added. urllib3 hands them to itself for another attempt,
+    or hop, which may lead away from the service."""
 
-    __slots__ = ()
+    def copy(self) -> _Filled:
+        return _Filled(self)
 
 
 #: Where what an answer leads to keeps the workspace that was sent, and its source, for the hint.
@@ -128,9 +129,7 @@ def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _L
     values = [v for name, v in headers if len(name) == _LENGTH and text(name).lower() == _NAME]
     if values:
         present = True
-        # Ours, of an attempt before this one, is none that the program names.
-        texts = [text(v).strip() for v in values if v and not isinstance(v, _Added)]
-        named = next(filter(None, texts), None)
+        named = next(filter(None, (text(v).strip() for v in values if v)), None)
     if named_above and not named:
         return None
     url, _, workspace, source = settle(f"https://{host}", {HEADER: named} if named else None)
@@ -274,7 +273,7 @@ def _of_urllib3(pool: Any, url: str, headers: Any) -> _Lacking:
         return None
     if is_unnamed(host):
         return _settled(host, _pairs(headers), _session_names.get())
-    if url[:1] != "/" and any(isinstance(value, _Added) for _, value in _pairs(headers)):
+    if url[:1] != "/" and headers.__class__ is _Filled:
         return host, None, None, True  # redirected away from the service
     return None
 
@@ -295,7 +294,8 @@ def urllib3(original: Any) -> Any:
         if workspace is not None or sent is None:
             headers = _copied(headers, present)
             if workspace is not None:
-                headers[HEADER] = _Added(workspace)
+                headers[HEADER] = workspace
+                headers = _Filled(headers) if headers.__class__ is dict else headers
             if args[1:]:
                 args = (args[0], headers, *args[2:])
             else:
