@@ -19,7 +19,16 @@ from weakref import ref
 
 from . import _decision
 from ._carry import in_scope, unseen
-from ._decision import BASES, HEADER, is_named, scope_here, sdk, settle, workspace_in_headers
+from ._decision import (
+    BASES,
+    HEADER,
+    as_settled,
+    is_named,
+    scope_here,
+    sdk,
+    settle,
+    workspace_in_headers,
+)
 from ._hosts import in_url, workspace_in_host
 from ._methods import Wrapper
 from ._workspace import Scope, scope
@@ -182,6 +191,8 @@ def _placed(
         target, placed, workspace, source = settle(text, headers, service=service)
     else:
         target, placed, workspace, source = settled_for(owner, text, headers, service)
+    if key == "header":
+        placed = as_settled(placed)
     if by_place:
         args = (*args[: url_at + 1], placed, *args[url_at + 2 :])
     elif placed is not headers:
@@ -218,7 +229,8 @@ def _websocket_app(
 
 
 def _guard_app(service: Service, app: Any, _: Any = None) -> None:
-    app.url, app.header, _, _ = settle(app.url, app.header, service=service)
+    app.url, header, _, _ = settle(app.url, app.header, service=service)
+    app.header = as_settled(header)
 
 
 #: Where the owners of websockets show the workspace that they were told.

@@ -160,7 +160,7 @@ def call(function: Any) -> Any:
             result = function(*args, **kwargs)
         else:
             result = _on_behalf(workspace, born, function, args, kwargs)
-        return _later(result, workspace, born) if lazy else result
+        return _later(result, workspace, born) if lazy or born else result
 
     return call
 
