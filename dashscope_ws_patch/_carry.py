@@ -7,6 +7,7 @@ steps may run in any thread and context, and nothing must be undone in order.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import inspect
@@ -27,7 +28,8 @@ def unseen(namespace: Mapping[str, Any], of: str) -> None:
     for value in list(namespace.values()):
         if isinstance(value, types.FunctionType) and value.__module__ == of:
             if " (importlib." not in value.__code__.co_filename:
-                value.__code__ = _unseen(value.__code__)
+                with contextlib.suppress(Exception):  # a compiled function's code cannot be set
+                    value.__code__ = _unseen(value.__code__)
         elif isinstance(value, type) and value.__module__ == of:
             unseen(vars(value), of)
 
@@ -74,10 +76,10 @@ def carried(result: Any, holding: Holding) -> Any:
     """
     kind = type(result)
     if kind is types.CoroutineType:
-        wrapped: Any = _coroutine(_Owned(result, holding))
+        wrapped: Any = coroutine(Owned((result, holding)))
     elif kind is types.GeneratorType:
         flags = result.gi_code.co_flags
-        steps = _awaitable_steps if flags & inspect.CO_ITERABLE_COROUTINE else _steps
+        steps = _awaitable_steps if flags & _AWAITABLE else _steps
         wrapped = steps(result, _holding(holding))
     elif kind is types.AsyncGeneratorType:
         wrapped = _async_generator(result, _holding(holding))
@@ -88,20 +90,37 @@ def carried(result: Any, holding: Holding) -> Any:
 
 
 def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> Callable[..., Any]:
-    """A callable that runs ``fn`` where ``holding`` holds, and leaves its thread as it was."""
+    """A callable that runs ``fn``, and what it returns to run later, where ``holding`` holds, and
+    leaves its thread as it was."""
 
     @functools.wraps(fn, updated=())
     def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return run(_holding(holding), functools.partial(fn, *args, **kwargs))
+        return carried(run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding)
 
     return in_scope
 
 
-def without(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``fn`` where nothing holds: what it starts must not inherit, by fork or otherwise."""
-    held = [[variable, nothing, None] for variable, _, nothing in CONTEXT_VARIABLES]
-    return run(held, functools.partial(fn, *args, **kwargs))
+def in_none(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn`` where nothing holds, and leave this context as it was found.
 
+    One frame, and no set where nothing holds here either: asyncio looks up names this way.
+    """
+    found = []
+    for variable, get, nothing in CONTEXT_VARIABLES:
+        value = get()
+        if value is not nothing:
+            found.append((variable, value))
+            variable.set(nothing)
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        if scope.get() is not None:  # ``fn`` has set one and not reset it
+            scope.set(None)
+        for variable, value in found:
+            variable.set(value)
+
+
+_AWAITABLE = inspect.CO_ITERABLE_COROUTINE
 
 Holding = Iterable[Sequence[Any]]  # of: the variable, its value in the work
 Held = list[list[Any]]  # and its value around the work
@@ -148,33 +167,32 @@ def run(held: Held, fn: Callable[[], Any]) -> Any:
         take_back(held)
 
 
-def _as_given(*begun: Any) -> Any:
-    return begun
+def _step(held: Held, step: Callable[..., Any], value: Any) -> Any:
+    if _collecting:
+        return copy_context().run(run, held, functools.partial(step, value))
+    put(held)
+    try:
+        return step(value)
+    finally:
+        value = None  # an error that is thrown must not be kept by its own traceback
+        take_back(held)
 
 
 def _generator_function(begin: Callable[..., Any]) -> Callable[..., Generator[Any, Any, Any]]:
-    """A generator function; ``begin`` gives what is carried, what holds, and the step that somebody
-    else has begun, if so."""
+    """A generator function; ``begin`` gives the inner generator, or what ``__await__`` returns, and
+    what holds."""
+    step_in = _step  # no globals: see decorated()
 
     def in_scope(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        inner, held, *begun = begin(*args, **kwargs)
+        inner, held = begin(*args, **kwargs)
         step, value = inner.send, None
         while True:
             try:
-                if begun:
-                    item = begun.pop()
-                elif _collecting:
-                    item = copy_context().run(run, held, functools.partial(step, value))
-                else:
-                    put(held)
-                    try:
-                        item = step(value)
-                    finally:
-                        take_back(held)
+                item = step_in(held, step, value)
             except StopIteration as stop:
                 return stop.value
             finally:
-                value = None  # an error that is thrown must not be kept by its own traceback
+                value = None
             try:
                 value = yield item
                 step = inner.send
@@ -184,60 +202,58 @@ def _generator_function(begin: Callable[..., Any]) -> Callable[..., Generator[An
     return in_scope
 
 
+def _as_given(*begun: Any) -> Any:
+    return begun
+
+
 _steps = _generator_function(_as_given)
-#: The same for functions decorated by ``types.coroutine``.
-_awaitable_steps: Callable[..., Any] = types.coroutine(_generator_function(_as_given))
 
 
-class _Owned:
-    """A coroutine that nobody else will await: one that is not begun when its wrapper goes needs no
-    warning of its own."""
+@types.coroutine
+def _awaitable_steps(inner: Any, held: Held) -> Generator[Any, Any, Any]:
+    return (yield from _steps(inner, held))
 
-    __slots__ = ("holding", "inner")
 
-    def __init__(self, inner: Any, holding: Holding) -> None:
-        self.inner = inner
-        self.holding = holding
+class Owned(tuple):  # type: ignore[type-arg]
+    """A coroutine, and what holds in it. Nobody else will await it: where its wrapper goes before
+    it was begun, it needs no warning of its own."""
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        for each in self.holding:
-            if each[0].get() is not each[1]:
-                return _steps(self.inner, _holding(self.holding))
-        return self.inner.__await__()  # type: ignore[no-any-return]  # it holds here as well
+    __slots__ = ()
 
     def __del__(self) -> None:
-        self.inner.close()
+        self[0].close()
 
 
-async def _coroutine(owned: _Owned) -> Any:
-    return await owned
+async def coroutine(owned: Owned) -> Any:
+    """The coroutine that drives the one in ``owned``."""
+    inner, holding = owned
+    for each in holding:
+        if each[0].get() is not each[1]:
+            return await _awaitable_steps(inner, _holding(holding))
+    return await inner  # it holds here as well
+
+
+def _first_step(inner: Any) -> Any:
+    """The first step of an async generator. The event loop closes the one around it, which closes
+    this one: it must not do so on its own."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return inner.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
-    """An async generator function; ``begin`` gives what is carried and what holds."""
+    """An async generator function; ``begin`` gives the inner async generator and what holds."""
+    first, awaited = _first_step, _awaitable_steps  # no globals: see decorated()
 
     async def in_scope(*args: Any, **kwargs: Any) -> Any:
         inner, held = begin(*args, **kwargs)
-        # The event loop closes this one, which closes the inner: it must not do so on its own.
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
-        try:
-            step = inner.__anext__()
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
+        step = first(inner)
         while True:
             try:
-                # As in _steps, which are only needed for a step that really awaits something.
-                begun = []
-                if not _collecting:
-                    put(held)
-                    try:
-                        begun.append(step.send(None))
-                    finally:
-                        take_back(held)
-                item = await _awaitable_steps(step, held, *begun)
-            except StopIteration as done:
-                item = done.value
+                item = await awaited(step, held)
             except StopAsyncIteration:
                 return
             try:
@@ -265,26 +281,31 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     if not callable(function) or inspect.isclass(function):
         raise TypeError(f"{manager!r} decorates functions, not {function!r}")
     if getattr(function, "__globals__", None) is vars(contextlib):
-        raise TypeError(
-            f"{manager!r} cannot decorate {function!r}: it would hold at the steps of a generator "
-            f"and not in the block of the caller; write `with {manager!r}:` around that block, or "
-            "decorate the generator function itself"
-        )
+        why = "it would hold at the steps of a generator and not in the block of the caller"
+        do = f"write `with {manager!r}:` around that block, or decorate the generator function"
+        raise TypeError(f"{manager!r} cannot decorate {function!r}: {why}; {do} itself")
+    call = functools.partial(_run_in, manager, function)
     begin = functools.partial(_begin, manager, function)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        return carried(*begin(*args, **kwargs))
+        return call(*args, **kwargs)
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return await carried(*begin(*args, **kwargs))
+        return await call(*args, **kwargs)
 
-    kinds: dict[Any, Callable[..., Any]] = {
+    kinds: dict[Any, Any] = {
         _run_in: plain,
         _await_in: awaited,
         _iterate_in: _generator_function(begin),
         _iterate_async_in: _async_generator_function(begin),
     }
-    return functools.wraps(function)(kinds[_kind(function)])
+    made = kinds[_kind(function)]
+    if type(made) is types.FunctionType:  # not compiled
+        # A function of a program is pickled by value (dill, cloudpickle) with all its globals; ours
+        # hold context variables, which cannot be pickled.
+        names = {"__name__": __name__, "__builtins__": builtins}
+        made = types.FunctionType(made.__code__, names, made.__name__, None, made.__closure__)
+    return functools.wraps(function)(made)
 
 
 def handed_over(fn: Callable[..., Any]) -> Any:
@@ -302,38 +323,30 @@ def to_worker(fn: Any) -> Any:
     it leaves the worker as it found it."""
     entered = scope.get()
     if entered is None:
-        return functools.partial(as_found, fn)
+        return functools.partial(in_none, fn)
     return functools.partial(_run_in, use_workspace(entered.workspace), fn)
 
 
-def as_found(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    found = scope.get()
-    try:
-        return fn(*args, **kwargs)
-    finally:
-        if scope.get() is not found:  # it has set one and not reset it
-            scope.set(found)
-
-
-def _kind(function: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-        return _await_in
-    code = getattr(function, "__code__", None)
-    if code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE:  # types.coroutine's
-        return _run_in
-    if inspect.isgeneratorfunction(function):
-        return _iterate_in
-    if inspect.isasyncgenfunction(function):
-        return _iterate_async_in
+def _kind(function: Any) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    for each in function, type(function).__call__:  # an object's may be of any kind
+        if inspect.iscoroutinefunction(each):
+            return _await_in
+        # What types.coroutine makes is called by who awaits it.
+        if inspect.isgeneratorfunction(each) and not each.__code__.co_flags & _AWAITABLE:
+            return _iterate_in
+        if inspect.isasyncgenfunction(each):
+            return _iterate_async_in
     return _run_in
 
 
-def _begin(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    holding = ((scope, manager._entered()),)
+def _begin(manager: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    holding = ((scope, manager and manager._entered()),)
     return run(_holding(holding), functools.partial(fn, *args, **kwargs)), _holding(holding)
 
 
-def _run_in(manager: use_workspace, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _run_in(manager: use_workspace | None, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     return carried(*_begin(manager, fn, *args, **kwargs))
 
 

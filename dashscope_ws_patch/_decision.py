@@ -1,211 +1,242 @@
 """Which workspace a request carries, and under which URL: the order of precedence, in one place.
 
-``decide`` is given what the SDK would send and says what is sent instead, for every protocol. How
-that gets into a request, and what an object was told, is the adapters' business.
+Whose a workspace or URL is, its value says. What the calling code names is an ordinary string. What
+the SDK has found in its own sources is ``Found``, marked where the SDK finds it, and the SDK itself
+hands the mark on together with the value: to derived clients, sessions, uploads and headers.
 """
 
 from __future__ import annotations
 
+import enum
 import functools
+import os
 import sys
-import weakref
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, NamedTuple, Optional, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
-from . import _carry, _workspace
-from ._workspace import Scope, WorkspaceError, validate
+from . import _carry, _hosts, _workspace
+from ._hosts import DOMAIN, PLACEHOLDER, filled, on_host_of, with_host_workspace, workspace_in_host
+from ._workspace import Scope
 
 HEADER = "X-DashScope-WorkSpace"
-_HEADER = HEADER.lower()
-
-#: A host names a workspace when it is <workspace>.<region> and this,
-DOMAIN = ".maas.aliyuncs.com"
-#: unless the first label is one of the endpoints of plans.
-PLANS = ("token-plan", "coding-plan")
-#: What stands for the workspace in regional base URLs of the SDK (1.27 on).
-PLACEHOLDER = "{workspace_id}"
+_HEADER, _LENGTH = HEADER.lower(), len(HEADER)
 
 
-class Call(NamedTuple):
-    """What is known of the call, or the object, on whose behalf requests are made."""
+class Found(str):
+    """A workspace, or URL, that the SDK has found and nobody has named; "" where it found none.
 
-    #: The workspace that the calling code names for it.
-    workspace: str | None = None
-    #: True where that stands in a URL of the calling code, which is then sent as it is.
-    by_url: bool = False
-    #: The scope in which the object was constructed.
-    born: Scope | None = None
+    Where a request leaves, it gives way to what is ambient.
+    """
+
+    #: The scope in which the object was made that holds it (rule 4).
+    born: Scope | None
+    #: What that object was told in another way: by its URL or its connection pool (rule 2).
+    named: str | None
+    #: Of a URL: the region of the default endpoint that the SDK has chosen; None for any other.
+    region: str | None
+
+    def __new__(
+        cls,
+        value: Any = "",
+        born: Scope | None = None,
+        named: str | None = None,
+        region: str | None = None,
+    ) -> Found:
+        made = super().__new__(cls, value or "")
+        made.born, made.named, made.region = born, named, region
+        return made
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+    def __deepcopy__(self, memo: Any) -> Found:
+        return self
 
 
-NO_CALL = Call()
+class Settled(str):
+    """A workspace that ``settle`` has put into a header, so that nobody decides about it again."""
 
-#: The call under way, where it was told anything that the requests made on its behalf must know.
-current: ContextVar[Call] = _carry.variable("dashscope_ws_patch.call", NO_CALL)
+    source: str
 
-call_here, scope_here = current.get, _workspace.scope.get
-
-#: Where a request goes, its workspace, and where that is from: "named", "scope", "client" (what a
-#: client of the SDK has found in the SDK's own sources) or the name of a variable.
-Decision = tuple[str, Optional[str], Optional[str]]
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
 
 
-def decide(
+@functools.lru_cache(1024)
+def _settled(workspace: str, source: str) -> Settled:
+    made = Settled(workspace)
+    made.source = source
+    return made
+
+
+class InHost(str):
+    """A workspace that the calling code names by the host of a URL, and in no header."""
+
+    __slots__ = ()
+
+
+def is_named(value: Any) -> bool:
+    """Whether the calling code names this workspace, or URL: it is not blank, and nobody's find."""
+    return bool(value) and not isinstance(value, Found) and bool(str(value).strip())
+
+
+class Chosen(enum.Enum):
+    """Who has put a workspace into the host of a URL."""
+
+    BY_SDK = "by the SDK"
+    BY_PROGRAM = "by the program, in a base URL for all calls (rule 5)"
+    BY_CALL = "by the calling code, for this call or object (rules 1 and 2)"
+
+
+BY_SDK, BY_PROGRAM, BY_CALL = Chosen
+
+#: The workspace that the calling code names for the call under way. Requests that the SDK makes
+#: because of that call read it.
+told: ContextVar[str | None] = _carry.variable("dashscope_ws_patch.told", None)
+#: The scope in which the object was made whose request is under way (rule 4).
+born: ContextVar[Scope | None] = _carry.variable("dashscope_ws_patch.born", None)
+
+scope_here, _told_here, _born_here = _workspace.scope.get, told.get, born.get
+
+# What most requests pay for a variable is one look whether it is set.
+_environ, _encoded = _workspace.environ, _workspace.encoded
+_FIRST, _SECOND, _REQUIRE_SCOPE, _OWN_HOST = (
+    _workspace.KEYS[name]
+    for name in (*_workspace.VARIABLES, _workspace.REQUIRE_SCOPE, _workspace.OWN_HOST)
+)
+
+#: What a request goes with: its URL, its headers, the workspace that they name, and where that is
+#: from: "named", "scope", "client" (found by the SDK), "host", or the name of a variable. Without a
+#: source the request goes as natively.
+Decision = tuple[Any, Any, Optional[str], Optional[str]]
+
+
+def settle(
     url: str,
+    headers: Any = None,
     found: str | None = None,
+    chosen: Chosen | None = None,
     region: str | None = None,
-    pointed: bool | None = None,
-    call: Call | None = None,
-) -> Decision | None:
-    """What a request that names no workspace of its own says; None: what it says natively.
+    service: Callable[[str], bool] | None = None,
+) -> Decision:
+    """The URL and headers with which a request goes: the one place that decides.
 
-    ``url`` is where the SDK would send it, and ``found`` the workspace that it would name. Where
-    the SDK has chosen the host of a default endpoint, which moves with the workspace, ``region`` is
-    that of the endpoint. ``pointed`` is whether the program, and not the SDK, has chosen the host;
-    None asks the module-level base URLs. ``call`` is what the object that sends was told, where
-    that is not the call under way. Raises WorkspaceError where the environment's workspace is
-    malformed, or the workspace is too long for the label of a host.
+    ``found`` is the workspace that the SDK would send, where it is in no header yet; like one in a
+    header it counts as named, unless it is ``Found``. ``chosen`` is who has put a workspace into
+    the host of ``url``; None asks the module-level base URLs. ``region`` is that of a default
+    endpoint, whose host moves with the workspace. ``service`` tells whether a URL leads to the
+    service, for senders that also send elsewhere.
+
+    Changes nothing that it is given: it returns the same headers, or a copy that differs. Raises
+    WorkspaceError where the environment's workspace is malformed, the workspace is too long for the
+    label of a host, or DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for a scope and there is none.
     """
     if not _workspace.in_force:
-        return None
-    label = _label(url) if DOMAIN in url.lower() else None  # all that most URLs pay: a look
-    call = call or call_here()
-    if call.workspace:  # rules 1 and 2
-        if call.workspace == (label if call.by_url else found):
-            return None
-        if label not in (None, call.workspace) and pointed is None and _whose(label) is _CALLS:
-            return None  # a URL that it names too
-        workspace: str | None = call.workspace
-        source: str | None = "named"
+        return url, headers, None, None
+    named, blank = None, False
+    if headers:
+        try:  # cheap test first: few headers name a workspace
+            blank = headers.__class__ is not dict or _HEADER in "\n".join(headers).lower()
+        except TypeError:  # a name that is no text: whoever sends it says so
+            blank = True
+        named = workspace_in_headers(headers) if blank else None
+    if found is not None and (named is None or named.__class__ is Found):
+        named = found
+    if service is not None and not service(url):
+        return url, headers, named, "named" if is_named(named) else None
+    own_host = _OWN_HOST in _encoded or _hosts.asked is not None or os.environ is not _environ
+    if named and named.__class__ is not Found:
+        if PLACEHOLDER in url:
+            url = filled(url, named)
+        if own_host:
+            url = _hosts.own_host(url, named)
+        return url, headers, named, named.source if type(named) is Settled else "named"
+    found = named
+    label = workspace_in_host(url) if DOMAIN in url.lower() else None
+    if label is not None and chosen is None:
+        chosen = BY_SDK if label == found else _chosen(label)
+    workspace: str | None = _told_here() or getattr(found, "named", None)
+    source: str | None = "named"
+    by_host = label != workspace or type(workspace) is InHost
+    if label is not None and chosen is BY_CALL and by_host:
+        return url, headers, label, "host"
+    if workspace:  # rules 1 and 2
+        if workspace == found:
+            return url, headers, workspace, source
     else:
-        whose = None if label is None else _whose(label) if pointed is None else pointed
-        scope = scope_here() or call.born
-        if whose is _CALLS:  # rule 1: what the calling code gave for this call, and nobody else
-            return None
+        scope = scope_here() or _born_here() or getattr(found, "born", None)
         if scope is not None:  # rules 3 and 4
             workspace, source = scope.workspace, "scope"
-        elif whose:  # rule 5
-            return None
-        else:  # rules 6 and 7
+        elif label is not None and chosen is BY_PROGRAM:  # rule 5
+            return url, headers, label, "host"
+        elif found or _REQUIRE_SCOPE in _encoded:  # rules 6 and 7
             workspace, source = _workspace.outside_scopes(found)
+        else:  # the same, for most requests
+            first, second, (workspace, source) = _workspace.last_read
+            changed = _encoded.get(_FIRST) is not first or _encoded.get(_SECOND) is not second
+            if changed or os.environ is not _environ:
+                workspace, source = _workspace.outside_scopes(found)
     if workspace is None:
-        if found is None:
-            return None
-        return (_default_endpoint(url, None, region) if region else url), None, source
+        if not found and not blank:
+            return url, headers, None, None
+        if region:
+            url = _shared_endpoint(url, region)
+        return url, without_workspace(headers or {}), None, source
     if label is not None:
         if label != workspace:
             url = with_host_workspace(url, workspace)
     elif region:
-        url = _default_endpoint(url, workspace, region)
+        url = on_host_of(url, workspace, region)
     elif PLACEHOLDER in url:
         url = filled(url, workspace)
-    return url, workspace, source
+    elif own_host:
+        url = _hosts.own_host(url, workspace)
+    header = _settled(workspace, source)
+    if not blank and (not headers or headers.__class__ is dict):
+        headers = {**headers, HEADER: header} if headers else {HEADER: header}
+    else:
+        headers = with_workspace(headers, header)
+    return url, headers, workspace, source
 
 
 def ambient() -> tuple[str | None, str | None]:
     """The workspace that a request to a shared host would carry here and now, and its source."""
-    decision = decide("")
-    return (None, None) if decision is None else decision[1:]
-
-
-def route(url: str) -> tuple[str, str | None]:
-    """``decide`` as URL and workspace; None instead of a workspace means: as natively."""
-    decision = decide(url)
-    return (url, None) if decision is None else decision[:2]
-
-
-# Hosts
-
-
-def workspace_in_host(url: object) -> str | None:
-    """The workspace that the host of ``url`` names, or None."""
-    if url is None:
-        return None
-    url = url if isinstance(url, str) else str(url)
-    return _label(url) if DOMAIN in url.lower() else None
-
-
-@functools.lru_cache(1024)
-def _label(url: str) -> str | None:
-    try:
-        host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
-    except ValueError:  # no URL: whoever sends to it says so
-        return None
-    label, dot, region = host[: -len(DOMAIN)].partition(".")
-    if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
-        return None
-    return None if "{" in label or label.lower() in PLANS else label
-
-
-@functools.lru_cache(1024)
-def with_host_workspace(url: str, workspace: str) -> str:
-    """``url`` with the workspace label of its host replaced.
-
-    Raises WorkspaceError where ``workspace`` is no host label: RFC 1035 allows 63 characters.
-    """
-    require_host_label(workspace)
-    parts = urlsplit(url)
-    label = workspace_in_host(url) or ""
-    before, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=before + at + workspace + host[len(label) :]))
-
-
-def filled(url: str, workspace: str) -> str:
-    """``url`` with the workspace in the place of the SDK's placeholder for it."""
-    require_host_label(workspace)
-    return url.replace(PLACEHOLDER, workspace)
-
-
-def require_host_label(workspace: str) -> None:
-    """Raise WorkspaceError where ``workspace`` cannot be a label of a host name (RFC 1035)."""
-    validate(workspace, "the workspace")
-    if len(workspace) > 63:
-        raise WorkspaceError(
-            f"the workspace {workspace!r} has {len(workspace)} characters, but here it becomes a "
-            "label of the host name, which may have 63 (RFC 1035): check the workspace's id"
-        )
-
-
-@functools.lru_cache(1024)
-def _default_endpoint(url: str, workspace: str | None, region: str) -> str:
-    """``url`` of a default endpoint, moved to where the 2.x SDK would have it for ``workspace``."""
-    if workspace is None:
-        hosts = sdk("dashscope.v2._config").LEGACY_GATEWAY_HOSTS
-        host = urlsplit(hosts[region]).netloc
-    else:
-        require_host_label(workspace)
-        host = f"{workspace}.{region}{DOMAIN}"
-    return urlsplit(url)._replace(netloc=host).geturl()
+    return settle("")[2:]
 
 
 def sdk(name: str) -> Any:
-    """A module of the SDK; where it is dropped from sys.modules and its classes go on being used,
-    the one that they know; None where neither is there."""
+    """A module of the SDK, also one that was dropped from sys.modules; None where there is none."""
     return sys.modules.get(name) or _workspace.modules.get(name)
 
 
-_BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
-_CALLS = 2
+#: The module-level base URLs of the SDK.
+BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
 
 
-def _whose(label: str) -> int:
-    """Who has put ``label`` into the host of a URL of the 1.x surface: the calling code, for this
-    call (_CALLS); the program, in a module-level base URL (1, rule 5); or the SDK, which builds one
-    from DASHSCOPE_WORKSPACE_ID at import (1.27 on; 0)."""
+def _chosen(label: str) -> Chosen:
+    """Who has put ``label`` into a URL of the 1.x surface. The SDK itself builds base URLs from
+    DASHSCOPE_WORKSPACE_ID at import (1.27 on)."""
     dashscope, env = sdk("dashscope"), sdk("dashscope.common.env")
-    whose = _CALLS
-    for base in _BASES:
+    chosen = BY_CALL
+    for base in BASES:
         pointed = getattr(dashscope, base, None)
         if workspace_in_host(pointed) == label:
             built = getattr(env, "_maas_host", None)
             if pointed is not getattr(env, base, None) or urlsplit(pointed).netloc != built:
-                return 1
-            whose = 0
-    return whose
+                return BY_PROGRAM
+            chosen = BY_SDK
+    return chosen
 
 
-# What names a workspace
+def _shared_endpoint(url: str, region: str) -> str:
+    """``url`` of a default endpoint, where the 2.x SDK would have it without a workspace."""
+    hosts = sdk("dashscope.v2._config").LEGACY_GATEWAY_HOSTS
+    return urlsplit(url)._replace(netloc=urlsplit(hosts[region]).netloc).geturl()
+
+
+# Headers
 
 
 def workspace_in_headers(headers: Any) -> str | None:
@@ -213,85 +244,53 @@ def workspace_in_headers(headers: Any) -> str | None:
 
     What is blank, or None, names nothing.
     """
-    if not headers:
-        return None
-    if isinstance(headers, dict):
-        value = headers.get(HEADER)  # as the SDK writes it
-        named = value.strip() if type(value) is str else None
-        if named:
-            return named
-        try:  # most headers tell by their length that they are another
-            headers = [(name, headers[name]) for name in headers if len(name) == _LENGTH]
-        except TypeError:  # a name that is no text: whoever sends it says so
-            headers = headers.items()
-    elif isinstance(getattr(headers, "_store", None), dict) and _HEADER not in headers._store:
-        return None  # of requests, whose get() raises within
-    elif isinstance(headers, Mapping):
-        if type(headers).__name__ in _WITHOUT_CASE:
-            value = headers.get(HEADER)
-            return (_text(value).strip() or None) if value else None
+    if isinstance(headers, Mapping):
+        store = getattr(headers, "_store", None)  # of requests: the names in lower case
+        if isinstance(store, dict) and _HEADER not in store:
+            return None
         headers = headers.items()
-    elif not isinstance(headers, (list, tuple)):  # a mock
+    elif not isinstance(headers, (list, tuple)):  # none at all, or a mock
         return None
     for header in headers:
-        line = isinstance(header, str)
-        name, value = header.partition(":")[::2] if line else header
-        if value and _text(name).lower() == _HEADER:
-            named = _text(value).strip()
-            if named:
-                return named
+        name, value = header.partition(":")[::2] if isinstance(header, str) else header
+        if value and _is_header(name):
+            value = value if isinstance(value, (Found, Settled)) else text(value).strip()
+            if value:
+                return value
     return None
 
 
-#: The mappings of requests, httpx and aiohttp, in which a name is found in any capitalisation.
-_WITHOUT_CASE = frozenset(("CaseInsensitiveDict", "Headers", "CIMultiDict", "CIMultiDictProxy"))
-_LENGTH = len(HEADER)
+def without_workspace(headers: Any) -> Any:
+    """A copy of ``headers``, a mapping or a list, without the workspace header."""
+    if isinstance(headers, (list, tuple)):
+        return [
+            header
+            for header in headers
+            if not _is_header(header.partition(":")[0] if isinstance(header, str) else header[0])
+        ]
+    others = headers.copy() if hasattr(headers, "copy") else dict(headers)
+    for name in [name for name in others if _is_header(name)]:
+        del others[name]
+    return others
 
 
-def without_workspace(headers: Mapping[Any, Any]) -> dict[Any, Any]:
-    """``headers`` without the workspace header, in any capitalisation."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if (type(name) is str and len(name) != _LENGTH) or _text(name).lower() != _HEADER
-    }
+def with_workspace(headers: Any, workspace: str) -> Any:
+    """A copy of ``headers``, a mapping or a list, with exactly one workspace header."""
+    others = without_workspace(headers)
+    if isinstance(others, list):
+        line = not others or isinstance(others[0], str)
+        return [*others, f"{HEADER}: {workspace}" if line else (HEADER, workspace)]
+    others[HEADER] = workspace
+    return others
 
 
-def workspace_in_argument(value: object) -> str | None:
-    """The workspace that an argument names: text, or bytes, as libraries take them for headers."""
-    text = _text(value) if isinstance(value, (str, bytes)) else ""
-    return text if text.strip() else None
+def _is_header(name: object) -> bool:
+    spelled = name if name.__class__ is str else text(name)
+    return len(spelled) == _LENGTH and spelled.lower() == _HEADER
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     # An enum member's str() is its name.
     return str.__str__(value) if isinstance(value, str) else str(value)
-
-
-# What objects were told
-
-Kept = TypeVar("Kept")
-
-
-class Memory(Generic[Kept]):
-    """What is kept of objects of the SDK for as long as they live, hashable or not (pydantic's
-    are not), by identity; nothing is written to the objects, which stay picklable as they were."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Any], Kept]] = {}
-
-    def keep(self, instance: Any, value: Kept) -> None:
-        key = id(instance)
-
-        def forget(gone: weakref.ref[Any]) -> None:
-            # Where nothing counts references, this comes late: the id may be another's by now.
-            if key in self._kept and self._kept[key][0] is gone:
-                del self._kept[key]
-
-        self._kept[key] = weakref.ref(instance, forget), value
-
-    def of(self, instance: Any) -> Kept | None:
-        kept = self._kept.get(id(instance))
-        return kept[1] if kept is not None and kept[0]() is instance else None

@@ -1,28 +1,46 @@
-"""What the service is: the names of its hosts, compared whole.
+"""Hosts: which are the service's, which of them names a workspace, and which one is a workspace's.
 
-The decision for requests of libraries that know nothing of the SDK rests on the host alone, so what
-is no name of this list is foreign, whatever it contains.
+Names are compared whole, so what merely contains a name of the service is foreign.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import re
+from urllib.parse import urlsplit, urlunsplit
 
 from . import _workspace
-from ._decision import DOMAIN, PLANS, workspace_in_host
+from ._workspace import HOSTS, OFF, ON, OWN_HOST, WorkspaceError, masked, validate
 
-#: More names of the service, with commas between them; a leading dot stands for all subdomains.
-VARIABLE = "DASHSCOPE_WS_PATCH_HOSTS"
+#: A host names a workspace when it is ``<workspace>.<region>`` and this,
+DOMAIN = ".maas.aliyuncs.com"
+#: unless its first label is an endpoint of a plan, whose key says whose it is.
+PLANS = ("token-plan", "coding-plan")
+#: What stands for the workspace in regional base URLs of the SDK (1.27 on).
+PLACEHOLDER = "{workspace_id}"
+
+#: The shared hosts that have workspace hosts beside them, and the region in which they are.
+SHARED = {
+    "dashscope.aliyuncs.com": "cn-beijing",
+    "dashscope-intl.aliyuncs.com": "ap-southeast-1",
+    "dashscope-us.aliyuncs.com": "us-east-1",
+    "cn-hongkong.dashscope.aliyuncs.com": "cn-hongkong",
+}
 
 HOSTS_RULE = (
     "an entry is a host name such as 'gateway.corp.example', or '.internal.example' for all of its "
     "subdomains, with neither scheme, port, path nor wildcard"
 )
 
+OWN_HOST_RULE = (
+    "it may be 1 (the host in the region of the shared one), a region such as 'eu-central-1' (the "
+    "host there), or 0 (the shared host stays)"
+)
+#: What ``patch(own_host=)`` has asked for; None leaves it to the variable.
+asked: str | None = None
+
 # The shared hosts and their subdomains (cn-hongkong., vpc-cn-beijing., coding. ...), the default of
-# 1.0.0 to 1.0.2, and the endpoints of plans, whose key says whose it is.
+# SDK 1.0.0 to 1.0.2, and the endpoints of plans.
 _SERVICE = re.compile(
     r"(?:.+\.)?dashscope(?:-intl|-us|-finance)?\.aliyuncs\.com"
     r"|dashscope-cn-beijing\.aliyun-inc\.com"
@@ -34,20 +52,84 @@ _SERVICE = re.compile(
 _AUTHORITY = re.compile(r"(?:[^?#\\]*@)?([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[?#].*)?", re.DOTALL)
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _ENTRY = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
+_REGION = re.compile("[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
-_KEY = getattr(os.environ, "encodekey", str)(VARIABLE)
+
+# Hosts that name a workspace
+
+
+def workspace_in_host(url: object) -> str | None:
+    """The workspace that the host of ``url`` (a string, or an httpx.URL) names, or None."""
+    text = url if isinstance(url, str) else str(url or "")
+    return _label(text) if DOMAIN in text.lower() else None  # cheap test first
+
+
+@functools.lru_cache(1024)
+def _label(url: str) -> str | None:
+    try:
+        host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
+    except ValueError:  # no URL: whoever sends to it says so
+        return None
+    label, dot, region = host[: -len(DOMAIN)].partition(".")
+    if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
+        return None
+    return None if "{" in label or label.lower() in PLANS else label
+
+
+@functools.lru_cache(1024)
+def with_host_workspace(url: str, workspace: str) -> str:
+    """``url`` with the workspace label of its host replaced.
+
+    Raises WorkspaceError where ``workspace`` is no host label: RFC 1035 allows 63 characters.
+    """
+    require_host_label(workspace)
+    parts = urlsplit(url)
+    before, at, host = parts.netloc.rpartition("@")
+    host = workspace + host[len(workspace_in_host(url) or "") :]
+    return urlunsplit(parts._replace(netloc=before + at + host))
+
+
+@functools.lru_cache(1024)
+def on_host_of(url: str, workspace: str, region: str) -> str:
+    """``url`` moved to the host of ``workspace`` in ``region``; port, path and query stay.
+
+    Raises WorkspaceError where ``workspace`` is no host label.
+    """
+    require_host_label(workspace)
+    parts = urlsplit(url)
+    before, at, host = parts.netloc.rpartition("@")
+    _, colon, port = host.partition(":")
+    host = f"{workspace}.{region}{DOMAIN}{colon}{port}"
+    return urlunsplit(parts._replace(netloc=before + at + host))
+
+
+def filled(url: str, workspace: str) -> str:
+    """``url`` with the workspace in the place of the SDK's placeholder for it."""
+    require_host_label(workspace)
+    return url.replace(PLACEHOLDER, workspace)
+
+
+def require_host_label(workspace: str) -> None:
+    """Raise WorkspaceError where ``workspace`` cannot be a label of a host name (RFC 1035)."""
+    validate(workspace, "the workspace")
+    if len(workspace) > 63:
+        raise WorkspaceError(
+            f"the workspace {masked(workspace)!r} has {len(workspace)} characters, but here it "
+            "becomes a label of the host name, which may have 63 (RFC 1035): check the "
+            "workspace's id"
+        )
+
+
+# Hosts of the service
 
 
 def is_unnamed(authority: str) -> bool:
     """Whether a host (or the authority of a URL) is the service's and names no workspace itself.
 
-    Raises WorkspaceError where that hangs on an entry of DASHSCOPE_WS_PATCH_HOSTS that is
-    malformed: for the service, and for hosts that the entry mentions.
+    Raises WorkspaceError if the answer depends on a malformed entry of DASHSCOPE_WS_PATCH_HOSTS:
+    for the service, and for hosts that the entry mentions.
     """
-    # As cheap as the environment's workspace, see there: every request of these libraries pays it.
-    if os.environ is _workspace._environ:
-        return _is_unnamed(authority, _workspace._encoded.get(_KEY))
-    return _is_unnamed(authority, os.environ.get(VARIABLE))
+    return _is_unnamed(authority, _workspace.variable(HOSTS))
 
 
 def in_url(url: object) -> bool:
@@ -57,7 +139,7 @@ def in_url(url: object) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_unnamed(authority: str, configured: object) -> bool:
+def _is_unnamed(authority: str, configured: str) -> bool:
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         return False
@@ -65,11 +147,10 @@ def _is_unnamed(authority: str, configured: object) -> bool:
     name = name[:-1] if name.endswith(".") else name
     known = _SERVICE.fullmatch(name) is not None
     if configured:
-        text = os.fsdecode(configured) if isinstance(configured, bytes) else str(configured)
         try:
-            more = _entries(text)
-        except _workspace.WorkspaceError:
-            if known or name in text.lower():
+            more = _entries(configured)
+        except WorkspaceError:
+            if known or name in configured.lower():
                 raise
             return False
         known = known or any(name.endswith(e) if e[0] == "." else name == e for e in more)
@@ -80,8 +161,44 @@ def _entries(text: str) -> list[str]:
     entries = [entry.strip() for entry in text.split(",")]
     for entry in filter(None, entries):
         if not _ENTRY.fullmatch(entry):
-            raise _workspace.WorkspaceError(
-                f"the environment variable {VARIABLE} has the entry "
-                f"{_workspace.masked(entry)!r}, but {HOSTS_RULE}"
+            raise WorkspaceError(
+                f"the environment variable {HOSTS} has the entry {masked(entry)!r}, but "
+                f"{HOSTS_RULE}"
             )
     return [entry.lower() for entry in entries if entry]
+
+
+# The workspace's own host
+
+
+def own_host(url: str, workspace: str) -> str:
+    """``url`` on the host of ``workspace``, if that was asked for and it leads to a shared host.
+
+    Raises WorkspaceError where what was asked for is no region's name, or ``workspace`` no label of
+    a host name.
+    """
+    wanted = (_workspace.variable(OWN_HOST) if asked is None else asked).lower()
+    region = SHARED.get((urlsplit(url).hostname or "").rstrip("."))
+    if not region or wanted in OFF:
+        return url
+    if wanted not in ON:
+        region = _require_region(wanted)
+    return on_host_of(url, workspace, region)
+
+
+def ask_for_own_host(wanted: bool | str) -> None:
+    """What ``patch(own_host=)`` was given: True, False or a region's name.
+
+    Raises WorkspaceError for anything that is no region's name.
+    """
+    global asked
+    text = wanted.strip() if isinstance(wanted, str) else "1" if wanted else "0"
+    asked = text if text.lower() in (*ON, *OFF) else _require_region(text)
+
+
+def _require_region(name: str) -> str:
+    if not _REGION.fullmatch(name):
+        raise WorkspaceError(
+            f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}"
+        )
+    return name

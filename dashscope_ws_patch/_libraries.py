@@ -21,10 +21,10 @@ from types import FunctionType, SimpleNamespace
 from typing import Any, Callable
 
 from ._carry import in_scope
-from ._decision import HEADER, current, decide, without_workspace, workspace_in_headers
+from ._decision import HEADER, ambient, without_workspace, workspace_in_headers
 from ._hosts import in_url, is_unnamed
 from ._seam import Seam
-from ._workspace import WorkspaceError, scope
+from ._workspace import WorkspaceError
 
 _NAME = HEADER.lower()
 # Of these very objects httpx makes the copies of its headers: a mark of what was added.
@@ -67,8 +67,7 @@ def _lacking(service: bool, *headers: Any) -> str | None:
     """The workspace that a request lacks, if it goes to the service and none of its headers names
     one."""
     if active and service and not any(map(workspace_in_headers, headers)):
-        decision = decide("")
-        return None if decision is None else decision[1]
+        return ambient()[0]
     return None
 
 
@@ -394,35 +393,6 @@ def websockets_legacy(original: Any) -> Any:
 
 
 # The SDK's own threads
-
-
-@functools.lru_cache(16)
-def _carrying(plain: Any) -> Any:
-    """``threading.Thread``, or what somebody else has put there, that takes its maker's scope."""
-
-    class Thread(plain):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            holds = scope.get() or current.get().born
-            if holds is not None:
-                self.run = in_scope(self.run, (scope, holds))  # type: ignore[has-type]
-
-    return Thread
-
-
-class _Threading:
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
-        return _carrying(value) if name == "Thread" and type(value) is type else value
-
-
-def threads(original: Any) -> Any:
-    """``threading``, in a module of the SDK that connects in a thread what it has decided about
-    before: a library asked there must not find the environment where the caller's scope holds."""
-    return _Threading(original)
 
 
 # The table. A library of which the attribute is missing is one whose insides do not fit.

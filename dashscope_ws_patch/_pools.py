@@ -13,35 +13,48 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import Any, Callable, NamedTuple
+import types
+from collections.abc import Iterator
+from typing import Any, Callable
 
-
-class _Method(NamedTuple):
-    owner: Any
-    name: str
-    original: Callable[..., Any]
-    replacement: Callable[..., Any]
-
+from . import _workspace
 
 _lock = threading.Lock()
-_made: list[_Method] = []
+#: What stands in the place of each method: ours, or what another patcher has put around it.
+_standing: list[tuple[Any, str, Any]] = []
 
 #: The ways to hand work to a multiprocessing.Pool or ThreadPool; apply() goes by apply_async().
 _POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
-#: What of their arguments is called or read, by name and place.
-_HANDED = {"func": 0, "iterable": 1, "callback": 3, "error_callback": 4}
+#: What of their arguments is called, by name and place. The second is read.
+_CALLED = {"func": 0, "callback": 3, "error_callback": 4}
+#: No code of the program runs when one of these is read.
+_PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
 
 
 def follow() -> None:
-    """Patch the pools of the standard library: how they are given work, and make their workers."""
-    if _made:
-        return
-    # Imported before the lock is taken: an import waits for other threads' imports.
-    from concurrent.futures import Executor, Future, ThreadPoolExecutor
+    """Patch the pools of the standard library: how they are given work, and make their workers.
 
-    made: list[tuple[Any, str, Any]] = [
-        (ThreadPoolExecutor, "submit", _submitting),
-        (Executor, "map", _mapping),
+    Called at each scope: another patcher may have replaced our methods, or put back what it found
+    before they came.
+    """
+    for owner, name, method in _standing:
+        if vars(owner).get(name) is not method:
+            break
+    else:
+        if _standing:
+            return
+    # Imported before the lock is taken: an import waits for other threads' imports.
+    import inspect
+    from concurrent import futures
+    from concurrent.futures import Executor, Future, ThreadPoolExecutor, thread
+
+    from ._carry import in_none
+
+    interpreters = getattr(futures, "InterpreterPoolExecutor", ())  # CPython 3.14 on
+    places: list[tuple[Any, str, Any]] = [
+        (ThreadPoolExecutor, "submit", functools.partial(_submitting, interpreters)),
+        (thread._WorkItem, "run", _running),
+        (Executor, "map", _around(_map)),
         (Future, "add_done_callback", _calling_back),
     ]
     try:
@@ -49,100 +62,152 @@ def follow() -> None:
         from multiprocessing.pool import Pool
 
         # Event loops, and map() of executors, go by submit().
-        made.append((ProcessPoolExecutor, "submit", _submitting))
-        made += [(Pool, "__init__", _clean), *((Pool, name, _handing_over) for name in _POOL)]
+        places += [(ProcessPoolExecutor, "submit", functools.partial(_submitting, object))]
+        places += [(ProcessPoolExecutor, "map", _around(_map))]
+        places += [(Pool, "__init__", _around(in_none))]
+        places += [(Pool, name, _around(_hand_over)) for name in _POOL]
     except ImportError:  # no processes on this platform
         pass
     with _lock:
-        if not _made:  # else another thread was first
-            for owner, name, wrapper in made:
-                original = vars(owner)[name]
-                replacement = wrapper(original)
-                setattr(owner, name, replacement)
-                _made.append(_Method(owner, name, original, replacement))
+        for owner, name, wrapper in places:
+            method = vars(owner)[name]
+            if not _is_ours(inspect.unwrap(method, stop=_is_ours)):
+                setattr(owner, name, wrapper(method))
+        _standing[:] = [(owner, name, vars(owner)[name]) for owner, name, _ in places]
 
 
 def unfollow() -> None:
     """Put the methods back, but for those that somebody else has replaced since."""
     with _lock:
-        for owner, name, original, replacement in _made:
-            if vars(owner)[name] is replacement:
-                setattr(owner, name, original)
-        _made.clear()
+        for owner, name, _ in _standing:
+            while type(vars(owner)[name]) is types.FunctionType and _is_ours(vars(owner)[name]):
+                setattr(owner, name, vars(owner)[name].__wrapped__)
+        _standing.clear()
 
 
-def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``submit`` of an executor."""
-    from ._carry import CONTEXT_VARIABLES, as_found, to_worker, without
+def _is_ours(method: Any) -> bool:
+    return getattr(method, "__globals__", None) is globals()
+
+
+def _bind(original: Any) -> Callable[..., Any]:
+    """How ``original``, whatever it is, is bound to a pool: as natively, by its ``__get__``."""
+    get = getattr(type(original), "__get__", None)
+    return functools.partial(get, original) if get else lambda *_: original
+
+
+def _submitting(remote: Any, original: Any) -> Callable[..., Any]:
+    """``submit`` of an executor. What those of the classes ``remote`` are given runs in another
+    process or interpreter, which no _WorkItem.run of this one isolates."""
+    from ._carry import CONTEXT_VARIABLES, in_none, to_worker
+
+    bind = _bind(original)
 
     @functools.wraps(original)
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        bound = bind(self, type(self))
         for _, get, nothing in CONTEXT_VARIABLES:
             if get() is not nothing:
-                return without(original, self, to_worker(fn), *args, **kwargs)
-        return original(self, as_found, fn, *args, **kwargs)
+                return in_none(bound, to_worker(fn), *args, **kwargs)
+        if isinstance(self, remote):
+            return bound(in_none, fn, *args, **kwargs)
+        return bound(fn, *args, **kwargs)
 
     return submit
 
 
-def _mapping(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``map`` of an executor: with a ``buffersize`` (CPython 3.14 on) it hands over the rest while
-    its results are read, by whoever does."""
-    from ._carry import carried
-    from ._workspace import scope
+def _running(original: Any) -> Callable[..., Any]:
+    """How a thread runs one piece of work: in no scope, also what was handed over before pools were
+    followed, and what it sets and does not reset is gone after it."""
+    bind, scope = _bind(original), _workspace.scope
 
     @functools.wraps(original)
-    def map(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        results = original(self, *args, **kwargs)
-        return carried(results, [(scope, scope.get())]) if kwargs.get("buffersize") else results
+    def run(self: Any, *args: Any) -> Any:
+        found = scope.get()
+        if found is not None:
+            scope.set(None)
+        try:
+            return bind(self, type(self))(*args)
+        finally:
+            if scope.get() is not found:
+                scope.set(found)
 
-    return map
+    return run
 
 
-def _calling_back(original: Callable[..., Any]) -> Callable[..., Any]:
+def _calling_back(original: Any) -> Callable[..., Any]:
     """``add_done_callback`` of a future, which a worker calls, or whoever cancels it."""
-    from ._carry import handed_over, without
+    from ._carry import handed_over, in_none
+
+    bind, scope = _bind(original), _workspace.scope
 
     @functools.wraps(original)
-    def add_done_callback(self: Any, fn: Any) -> None:
-        original(self, functools.partial(without, handed_over(fn)))
+    def add_done_callback(self: Any, fn: Any) -> Any:
+        handed = fn if scope.get() is None else handed_over(fn)
+        return bind(self, type(self))(functools.partial(in_none, handed))
 
     return add_done_callback
 
 
-def _handing_over(original: Callable[..., Any]) -> Callable[..., Any]:
+def _around(hand_over: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that calls ``hand_over`` with what has stood in its place."""
+
+    def wrapper(original: Any) -> Callable[..., Any]:
+        bind = _bind(original)
+
+        @functools.wraps(original)
+        def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return hand_over(bind(self, type(self)), *args, **kwargs)
+
+        return method
+
+    return wrapper
+
+
+def _map(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """``map`` of an executor. With a ``chunksize`` a process calls the function many times for one
+    piece of work; with a ``buffersize`` (CPython 3.14 on) it hands over the rest while its results
+    are read, by whoever does."""
+    from ._carry import carried, to_worker
+
+    if args and kwargs.get("chunksize", 1) != 1:
+        args = (to_worker(args[0]), *args[1:])
+    results, here = bound(*args, **kwargs), _workspace.scope
+    return carried(results, [(here, here.get())]) if kwargs.get("buffersize") else results
+
+
+def _hand_over(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
     """A method of a Pool that is given functions to call, in its workers or when they are done, and
-    what a thread of it may read."""
-    from ._carry import carried, to_worker, without
-    from ._workspace import scope
+    what a thread of it, or a worker, reads."""
+    from ._carry import _run_in, in_none, to_worker
 
-    def items(iterable: Any) -> Any:
-        yield from iterable
-
-    @functools.wraps(original)
-    def hand_over(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        for name, at in _HANDED.items():
-            key = name if name in kwargs else at
-            value = given.get(key)
-            if value is None:
-                continue
-            if name != "iterable":
-                given[key] = to_worker(value)
-            elif not hasattr(value, "__len__"):  # else it is there already
-                given[key] = carried(items(value), [(scope, scope.get())])
-        args = tuple(given.pop(at) for at in range(len(args)))
-        return without(original, self, *args, **given)
-
-    return hand_over
+    given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+    for name, at in _CALLED.items():
+        key = name if name in kwargs else at
+        if given.get(key) is not None:
+            given[key] = to_worker(given[key])
+    key = next((name for name in ("args", "iterable") if name in kwargs), 1)
+    if type(given.get(key)) not in _PLAIN:
+        here = _workspace.scope.get()
+        manager = _workspace.use_workspace(here.workspace) if here else None
+        run = functools.partial(_run_in, manager)
+        given[key] = (_Sized if hasattr(given[key], "__len__") else _Read)(run, given[key])
+    return in_none(bound, *map(given.pop, range(len(args))), **given)
 
 
-def _clean(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that starts workers."""
-    from . import _carry
+class _Read:
+    """What a pool reads, in the scope in which it was handed over; picklable if it is."""
 
-    @functools.wraps(original)
-    def clean(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return _carry.without(original, self, *args, **kwargs)
+    def __init__(self, run: Any, items: Any) -> None:
+        self.run, self.items = run, items
 
-    return clean
+    def __iter__(self) -> Any:
+        return self.run(_each, self.items)
+
+
+class _Sized(_Read):
+    def __len__(self) -> Any:
+        return self.run(len, self.items)
+
+
+def _each(items: Any) -> Iterator[Any]:
+    yield from items

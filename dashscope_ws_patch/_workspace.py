@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextvars import ContextVar, Token
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +23,15 @@ VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
 #: Where it is set (to anything but 0, off, false or no), a request needs a scope or names its own
 #: workspace: a scope that was lost must not become somebody else's bill.
 REQUIRE_SCOPE = "DASHSCOPE_WS_PATCH_REQUIRE_SCOPE"
+
+#: More names of the service, with commas between them; a leading dot stands for all subdomains.
+HOSTS = "DASHSCOPE_WS_PATCH_HOSTS"
+
+#: Asks for the workspace's own host: 1, or the region in which that is.
+OWN_HOST = "DASHSCOPE_WS_PATCH_OWN_HOST"
+
+#: What switches of this package may say, in any capitalisation; "" is unset.
+ON, OFF = ("1", "on", "true", "yes"), ("", "0", "off", "false", "no")
 
 RULE = (
     "a workspace is 1 to 64 of the characters A-Z a-z 0-9 _ -, the first a letter or digit, "
@@ -69,23 +78,15 @@ def masked(value: str) -> str:
 class Scope:
     """One entered ``use_workspace`` or ``set_workspace``; the innermost one holds.
 
-    ``owner`` is the ``use_workspace`` object, None for ``set_workspace``; ``block`` the frame, by
-    its id and code, in which a ``with`` entered it.
+    ``owner`` is the ``use_workspace`` object, None for ``set_workspace``.
     """
 
-    __slots__ = ("block", "outer", "owner", "workspace")
+    __slots__ = ("outer", "owner", "workspace")
 
-    def __init__(
-        self,
-        workspace: str | None,
-        owner: object,
-        outer: Scope | None,
-        block: tuple[int, CodeType] | None = None,
-    ) -> None:
+    def __init__(self, workspace: str | None, owner: object, outer: Scope | None) -> None:
         self.workspace = workspace
         self.owner = owner
         self.outer = outer
-        self.block = block
 
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ else:
 scope: ContextVar[Scope | None] = ContextVar("dashscope_ws_patch.scope", default=None)
 for _finder in sys.meta_path:
     # Of a copy of this package that was dropped from sys.modules: its names may still be in use.
-    if type(_finder).__module__ == f"{__package__}._activation":
-        scope = _finder.scope  # type: ignore[attr-defined]
+    if type(_finder).__module__ == f"{__package__}._imports":
+        scope = _finder.workspace.scope  # type: ignore[attr-defined]
 
 #: Whether the shim is in force: objects that it made live on after unpatch().
 in_force = False
@@ -108,10 +109,6 @@ modules: dict[str, Any] = {}
 
 #: Called at each scope entered, before it holds (activation lets thread pools follow scopes here).
 on_scope: Callable[[], None] | None = None
-
-#: Called where the environment is read for the first time, or has changed.
-on_environment: Callable[[], None] | None = None
-
 
 _UNSET: Any = object()
 
@@ -125,11 +122,6 @@ def enter(variable: ContextVar[T], value: T) -> Token[T]:
     if variable.get(_UNSET) is _UNSET:
         variable.set(variable.get())  # its default
     return variable.set(value)
-
-
-# Flags of the code of generators, coroutines and async generators (inspect.CO_...), whose frames
-# may go on in another context than they began in.
-_SUSPENDS = 0x20 | 0x80 | 0x200
 
 
 class use_workspace:
@@ -150,7 +142,6 @@ class use_workspace:
         if workspace is not None:
             workspace = validate(workspace, "use_workspace(workspace)")
         self._workspace = workspace
-        self._suspending: set[CodeType] = set()
 
     def __repr__(self) -> str:
         return f"use_workspace({self._workspace and masked(self._workspace)!r})"
@@ -158,17 +149,13 @@ class use_workspace:
     def __reduce__(self) -> Any:
         return type(self), (self._workspace,)
 
-    def _entered(self, block: tuple[int, CodeType] | None = None) -> Scope:
+    def _entered(self) -> Scope:
         if on_scope is not None:
             on_scope()
-        return Scope(self._workspace, self, scope.get(), block)
+        return Scope(self._workspace, self, scope.get())
 
     def __enter__(self) -> str | None:
-        frame = sys._getframe(1)
-        code = frame.f_code
-        if code.co_flags & _SUSPENDS:
-            self._suspending.add(code)
-        enter(scope, self._entered((id(frame), code)))
+        enter(scope, self._entered())
         return self._workspace
 
     def __exit__(
@@ -177,19 +164,11 @@ class use_workspace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Leave what this block entered *in this context*: no token is kept on the object, so it can
-        # be shared; and a set_workspace() left behind inside the block goes with it.
-        frame = sys._getframe(1)
-        block = (id(frame), frame.f_code)
-        entered = last = scope.get()
-        while entered is not None and not (entered.owner is self and entered.block == block):
+        # Leave what was entered *in this context*: no token is kept on the object, so it can be
+        # shared; and a set_workspace() left behind inside the block goes with it.
+        entered = scope.get()
+        while entered is not None and entered.owner is not self:
             entered = entered.outer
-        if entered is None and frame.f_code not in self._suspending:
-            # Entered by another function, such as ExitStack's: what was entered last. But what a
-            # generator entered elsewhere is no business of a block here in which it is collected.
-            entered = last
-            while entered is not None and entered.owner is not self:
-                entered = entered.outer
         if entered is not None:
             scope.set(entered.outer)
 
@@ -249,39 +228,47 @@ def get_workspace() -> str | None:
 
 # os.environ.get() takes a microsecond for a variable that is not set, as long as all the rest of
 # giving a request its header; the mapping below it, whose keys are encoded, takes a thirtieth.
-_environ = os.environ
-_encoded: Any = getattr(_environ, "_data", _environ)
-_FIRST, _SECOND, _REQUIRE = (
-    getattr(_environ, "encodekey", str)(name) for name in (*VARIABLES, REQUIRE_SCOPE)
-)
+environ = os.environ
+encoded: Any = getattr(environ, "_data", environ)
+KEYS: dict[str, Any] = {
+    name: getattr(environ, "encodekey", str)(name)
+    for name in (*VARIABLES, REQUIRE_SCOPE, HOSTS, OWN_HOST)
+}
+_FIRST, _SECOND, _REQUIRE = (KEYS[name] for name in (*VARIABLES, REQUIRE_SCOPE))
 
 
-Found = tuple[Optional[str], Optional[str]]
+def variable(name: str) -> str:
+    """What one of the package's variables says now, without blanks around it; "" where unset."""
+    # A program may have put a mapping of its own into the place of os.environ.
+    if os.environ is environ and encoded.get(KEYS[name]) is None:
+        return ""
+    return (os.environ.get(name) or "").strip()
+
+
+Source = tuple[Optional[str], Optional[str]]
 
 # What was read last and what it meant, in one tuple: threads must never see a half-changed one.
-_last: tuple[Any, Any, Found] = (_UNSET, _UNSET, (None, None))
+last_read: tuple[Any, Any, Source] = (_UNSET, _UNSET, (None, None))
 _warned = False
 
 
-def environment() -> Found:
+def environment() -> Source:
     """The environment's workspace and the name of its variable, or (None, None).
 
     Surrounding blanks are stripped, blank is unset. Raises WorkspaceError for a malformed one.
     Warns once per process if both variables are set and differ.
     """
-    global _last, _warned
-    if os.environ is _environ:
-        first, second = _encoded.get(_FIRST), _encoded.get(_SECOND)
+    global last_read, _warned
+    if os.environ is environ:
+        first, second = encoded.get(_FIRST), encoded.get(_SECOND)
     else:  # a program has put a mapping of its own into its place
         first, second = os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1])
-    known_first, known_second, meaning = _last
+    known_first, known_second, meaning = last_read
     # The very objects, for as long as nobody sets the variables again.
     if first is known_first and second is known_second:
         return meaning
-    if on_environment is not None:
-        on_environment()
     values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
-    found: Found = (None, None)
+    found: Source = (None, None)
     for name, value in zip(VARIABLES, values):
         if value:
             found = (validate(value, f"the environment variable {name}"), name)
@@ -292,17 +279,17 @@ def environment() -> Found:
             f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
-    _last = (first, second, found)
+    last_read = (first, second, found)
     return found
 
 
-def outside_scopes(found: str | None) -> Found:
+def outside_scopes(found: str | None) -> Source:
     """The workspace of a request in no scope, and where it is from: "client" for what a client has
     ``found`` in the SDK's own sources, else a variable.
 
     Raises WorkspaceError where DASHSCOPE_WS_PATCH_REQUIRE_SCOPE forbids such requests.
     """
-    if os.environ is not _environ or _encoded.get(_REQUIRE) is not None:
+    if os.environ is not environ or encoded.get(_REQUIRE) is not None:
         require_scope()
     if found:
         workspace = by_rule(found)
@@ -313,7 +300,7 @@ def outside_scopes(found: str | None) -> Found:
 
 def require_scope() -> None:
     """Raise WorkspaceError if DASHSCOPE_WS_PATCH_REQUIRE_SCOPE asks for the missing scope."""
-    if os.environ.get(REQUIRE_SCOPE, "").strip().lower() not in ("", "0", "off", "false", "no"):
+    if variable(REQUIRE_SCOPE).lower() not in OFF:
         raise WorkspaceError(
             f"this request names no workspace and is made in no scope, which {REQUIRE_SCOPE} "
             "forbids: make it inside `with use_workspace(...)`, or hand it over with "
@@ -326,7 +313,7 @@ def by_rule(found: str | None) -> str | None:
     it is from there: the SDK takes a variable as it is, blanks and all."""
     if not found or not found.strip():
         return None
-    if os.environ is _environ and _encoded.get(_FIRST) is None:
+    if os.environ is environ and encoded.get(_FIRST) is None:
         return found  # all that most requests pay
     return environment()[0] if found == os.environ.get(VARIABLES[0]) else found
 

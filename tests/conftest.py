@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from _record import OF_COMMANDS, SETTINGS, Sent, environment, record
-from _ways import ways
+from environments import HELPERS
 from hosts import serving
+from hypothesis import settings
+from record import OF_COMMANDS, SETTINGS, Sent, environment, record
+from ways import ways
 
 import dashscope_ws_patch
 from dashscope_ws_patch import _workspace
@@ -31,7 +32,7 @@ from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
 #: Minutes each, with environments of their own: run where they are named, as CI does.
-collect_ignore = ["test_p15_libraries.py", "test_p18_activation.py"]
+collect_ignore = ["company/test_p15_libraries.py", "startup/test_p18_activation.py"]
 
 #: Other cells of the matrix of the 2.x clients each day; the workers of xdist inherit it.
 SEED = os.environ.setdefault("ONE_VOICE_SEED", time.strftime("%Y%m%d"))
@@ -41,6 +42,10 @@ logging.getLogger("asyncio").addHandler(logging.NullHandler())
 
 # Where a shell has started pytest in the background, programs would not be ended by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 SURFACES = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
 WAYS = ways()
@@ -132,7 +137,7 @@ def native() -> Iterator[Native]:
     """What a surface sends in one of the ``SETTINGS`` without the shim, in a second process."""
     answers, fd = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("_native.py")), str(fd)],
+        [sys.executable, str(HELPERS / "native_process.py"), str(fd)],
         env={**os.environ, "DASHSCOPE_WS_PATCH": "0"},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

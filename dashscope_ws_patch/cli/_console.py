@@ -114,5 +114,5 @@ def printable(text: str) -> str:
 
 
 def without_keys(text: str) -> str:
-    """``text`` without what begins as the service's API keys do."""
-    return re.sub(r"(?ai)(?<![a-z0-9])sk-[\w.+/=-]{4,}", "sk-... (an API key?)", text)
+    """``text`` without what begins as the service's API keys do, and is not masked already."""
+    return re.sub(r"(?ai)(?<![a-z0-9])sk-(?!\w?\.\.\.)[\w.+/=-]{4,}", "sk-... (an API key?)", text)

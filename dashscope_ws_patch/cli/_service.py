@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
-from .. import _decision
+from .. import _decision, _hosts
 from ..hint import neighbours as near
 from ..hint.refusals import UNPURCHASED
 from ..selftest.prospect import NOT_FOUND_OUT, RIGHT, WRONG
@@ -96,7 +96,7 @@ def ask(request: str, call: Callable[[], Any], until: float) -> Answer:
     url = str(sent.url if sent is not None else "")
     host = urlsplit(url).hostname or "?"
     header = _decision.workspace_in_headers(sent.headers) if sent is not None else None
-    answer = Answer(request, host, header, header or _decision.workspace_in_host(url))
+    answer = Answer(request, host, header, header or _hosts.workspace_in_host(url))
     if response is None or thread.is_alive():
         refused = sent is None and not thread.is_alive()
         trouble = _trouble(raised[0] if raised else None, host)

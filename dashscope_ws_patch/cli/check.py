@@ -271,7 +271,7 @@ def _asked(
             seconds=seconds,
         )
     )
-    bound = _decision.workspace_in_host(url) or "{workspace_id}" in url
+    bound = _hosts.workspace_in_host(url) or "{workspace_id}" in url
     if not bound:  # a host that is would be called with its workspace in any case
         with shim.use_workspace(None):
             answer = _generation(_("without a workspace"), options, until)
@@ -323,8 +323,8 @@ def _base(options: argparse.Namespace) -> str | None:
             raise CommandError(
                 _("--region {region} has workspace hosts alone: say -w too", region=options.region)
             )
-        _decision.require_host_label(workspace)
-        host = f"{workspace}.{options.region}{_decision.DOMAIN}"
+        _hosts.require_host_label(workspace)
+        host = f"{workspace}.{options.region}{_hosts.DOMAIN}"
     return f"https://{host}/api/v1"
 
 
@@ -413,7 +413,7 @@ def _judged_beside(answer: Answer, wanted: str | None, model: str) -> Verdict:
     if wanted and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
         said = _("the request went without {workspace}, since {host} is not known for the service.",
                  workspace=_prospect.shown(wanted), host=answer.host)  # fmt: skip
-        verdict = Verdict(WRONG, said, f"export {_hosts.VARIABLE}={answer.host}")
+        verdict = Verdict(WRONG, said, f"export {_workspace.HOSTS}={answer.host}")
     else:
         verdict = _judged([answer], model)
     return verdict._replace(said=_("Compatible mode: {said}", said=verdict.said))

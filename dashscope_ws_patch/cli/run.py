@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from .. import _decision, _workspace
+from .. import _hosts, _workspace
 from .._activation import CLIENTS
 from ._console import tell
 from ._language import _
@@ -105,7 +105,7 @@ def _without_a_workspace(environment: Mapping[str, str]) -> str | None:
     if named or environment.get(_workspace.REQUIRE_SCOPE, "").strip():
         return None
     if any(
-        _decision.workspace_in_host(value)
+        _hosts.workspace_in_host(value)
         for name, value in environment.items()
         if name.startswith("DASHSCOPE_") and name.endswith("BASE_URL")
     ):

@@ -122,7 +122,7 @@ def look(outcome: Any, sent: Sent) -> None:
 
             url, workspace, source, holder = sent
             if workspace is None:
-                from .._decision import workspace_in_host
+                from .._hosts import workspace_in_host
 
                 workspace, source = workspace_in_host(url), "host"
             host, model = urlsplit(url).hostname or "", _model(url, holder, outcome)
@@ -136,8 +136,8 @@ def look(outcome: Any, sent: Sent) -> None:
 def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
     """Look at what a request of another library was answered, of which the program has read
     ``content``; never raises."""
-    from .._decision import ambient, workspace_in_headers, workspace_in_host
-    from .._hosts import in_url
+    from .._decision import ambient, workspace_in_headers
+    from .._hosts import in_url, workspace_in_host
 
     try:
         status = getattr(answer, "status_code", None) or answer.status

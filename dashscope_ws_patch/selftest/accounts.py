@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from .._decision import workspace_in_host
+from .._hosts import workspace_in_host
 from ..hint.refusals import MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED
 from ..hint.watch import models_in
 

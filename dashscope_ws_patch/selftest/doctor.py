@@ -463,7 +463,7 @@ def _is_right(request: Request) -> bool:
 
 def named_in(request: Request) -> set[str]:
     """Every workspace that the host, the body and the messages of ``request`` name."""
-    from .._decision import workspace_in_host
+    from .._hosts import workspace_in_host
 
     host: str | None = workspace_in_host(f"https://{request.host}")
     texts = [request.body.decode("latin-1"), *(m for m in request.messages if isinstance(m, str))]

@@ -117,16 +117,16 @@ def _as_the_shim_decides(dashscope: ModuleType) -> dict[str, Any]:
     decided: dict[str, Any] = {"bases": []}
     if not _patched():
         return decided
-    from dashscope_ws_patch import _decision  # it is loaded by now
+    from dashscope_ws_patch import _decision, _hosts  # they are loaded by now
 
     try:
         decided["workspace"], decided["source"] = _decision.ambient()
         for name, url in bases.items():
-            if url and _decision.workspace_in_host(url):
-                label = _decision.workspace_in_host(url)
-                natively = _decision.route(url)[1] is None
+            if url and _hosts.workspace_in_host(url):
+                label = _hosts.workspace_in_host(url)
+                natively = _decision.settle(url)[3] in (None, "host")
                 decided["bases"].append({"name": name, "names": label, "wins": natively})
-        label = _decision.workspace_in_host(os.environ.get(OF_CLIENTS))
+        label = _hosts.workspace_in_host(os.environ.get(OF_CLIENTS))
         if label and "dashscope.v2" in sys.modules:
             decided["bases"].append({"name": OF_CLIENTS, "names": label, "wins": True})
     except ValueError as error:  # WorkspaceError: a malformed one

@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import _activation, _decision, _hosts, _workspace
+from .. import _activation, _hosts, _workspace
 from ..cli._language import _, joined
 from ..cli.install import STARTUP, is_current, is_ours, may_be_ours
 from ..cli.run import SITEDIR
@@ -316,7 +316,7 @@ def _bases_of_the_environment() -> list[dict[str, Any]]:
     """The base URLs that name a workspace, as far as the variables alone tell."""
     found = []
     for name, variable in _VARIABLES.items():
-        label = _decision.workspace_in_host(os.environ.get(variable))
+        label = _hosts.workspace_in_host(os.environ.get(variable))
         if label:
             found.append({"name": name, "names": label, "wins": True})
     return found

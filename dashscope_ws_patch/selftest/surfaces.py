@@ -85,7 +85,7 @@ class Drive:
 
         return asyncio.run(run())
 
-    def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait for what another thread brings about; TimeoutError after ``seconds``."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -149,7 +149,7 @@ def surfaces() -> list[Surface]:
         Surface(row.name, group, row.needs, row.drive)
         for group, rows in _TABLE.items()
         for row in rows
-        if all(map(_has, row.needs))
+        if all(map(has, row.needs))
     ]
 
 
@@ -166,7 +166,7 @@ def prepare(drive: Drive) -> ExitStack:
     dashscope.api_key = API_KEY
     for logger in ("dashscope", "dashscope.finetune.reinforcement"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    if _has("dashscope.aigc.chat_completion:Completions"):
+    if has("dashscope.aigc.chat_completion:Completions"):
         # Until 1.24 the module that reads this name does not define it.
         compatible = f"https://{_HOST}/compatible-mode/v1"
         vars(dashscope).setdefault("base_compatible_api_url", compatible)
@@ -196,16 +196,18 @@ def _led(drive: Drive, url: str) -> str:
     return drive.loopback.address(host, parts.path, parts.scheme in ("ws", "wss"))
 
 
-def _has(need: str) -> bool:
+def has(need: str) -> bool:
+    """Whether the SDK has ``module:Class.method``, or ``module:Class.method(argument)``."""
     path, _, argument = need.rstrip(")").partition("(")
     try:
-        found = _find(path)
+        found = find(path)
     except (ImportError, AttributeError):
         return False
     return not argument or argument in inspect.signature(found).parameters
 
 
-def _find(path: str) -> Any:
+def find(path: str) -> Any:
+    """What is at ``module:Class.method``; ImportError or AttributeError where nothing is."""
     module, _, attributes = path.partition(":")
     return attrgetter(attributes)(importlib.import_module(module))
 
@@ -263,7 +265,7 @@ def _on(
     path = f"dashscope.{target}"
 
     def drive_(drive: Drive) -> object:
-        owner, of_object = _find(path), {}
+        owner, of_object = find(path), {}
         if new is not None:
             of_object = drive.naming(owner)
             owner = owner(**_fresh(new, drive), **of_object)
@@ -346,7 +348,7 @@ def _surface(path: str, label: str = "") -> Callable[[Callable[[Drive, Any], obj
 
     def row(function: Callable[[Drive, Any], object]) -> _Row:
         def drive_(drive: Drive) -> object:
-            return function(drive, _find(f"{module}:{name.partition('.')[0]}"))
+            return function(drive, find(f"{module}:{name.partition('.')[0]}"))
 
         return _Row(f"{name} {label}".strip(), (path,), drive_)
 
@@ -394,7 +396,7 @@ def _end(session: Any) -> None:
     WebSocketApp.close() takes the service's answer from that thread, which then sleeps on.
     """
     session.ws.sock.send_close()
-    session.thread.join(5)
+    session.thread.join(60)
 
 
 @_surface(f"{_TTS_V2}:SpeechSynthesizerObjectPool")
@@ -466,7 +468,7 @@ def _dialog(drive: Drive, cls: Any) -> None:
     session.stop_speech()
     session.request_to_respond("prompt", "hi")
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
     session.cleanup()
 
 
@@ -478,7 +480,7 @@ def _tingwu_realtime(drive: Drive, cls: Any) -> None:
     session.start()
     session.send_audio_data(bytes(320))
     session.stop()
-    closed.wait(5)
+    closed.wait(60)
     session.cleanup()
 
 
@@ -539,7 +541,7 @@ def _rl_functions(drive: Drive, cls: Any) -> None:
 @_surface(f"{_RL}.test_functions")
 def _rl_test(drive: Drive, cls: Any) -> None:
     """Asks where the function runs, calls it there and, from 1.27, reads its logs."""
-    more = {"pull_logs": True} if _has(f"{_RL}.test_functions(pull_logs)") else {}
+    more = {"pull_logs": True} if has(f"{_RL}.test_functions(pull_logs)") else {}
     reward = _beside(cls, "FunctionType").REWARD
     drive.run(cls.test_functions("rw-ins-1", reward, {"agent_output": {}}, **more))
 

@@ -30,7 +30,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable
 
-from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface, _find, _has
+from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface, find, has
 
 HOST = "dashscope.aliyuncs.com"
 AGENTSTUDIO = "/api/v1/agentstudio"
@@ -43,7 +43,7 @@ Table = dict[str, list[Values]]
 
 def surfaces() -> list[Surface]:
     """The surfaces of these groups that the installed SDK has."""
-    resources = [surface for kind in KINDS if _has(kind.cls) for surface in kind.surfaces()]
+    resources = [surface for kind in KINDS if has(kind.cls) for surface in kind.surfaces()]
     return [*resources, *_other_surfaces(), *_command_line_surfaces()]
 
 
@@ -153,7 +153,7 @@ class Kind:
             options["base_url"] = "http://127.0.0.1"
         elif drive.plain:
             options["base_url"] = drive.loopback.address(HOST, self.path)
-        return _find(self.cls)(**{**options, **named})
+        return find(self.cls)(**{**options, **named})
 
     def surfaces(self) -> Iterator[Surface]:
         """A surface for each resource below a client of this kind."""
@@ -213,10 +213,10 @@ def _drive_resource(
     errors: list[Exception] = []
 
     def call(method: str, given: Values) -> Any:
-        function = _find(method)
+        function = find(method)
         named = drive.naming(function)
         # What the method cannot be told, the constructor is.
-        of_client = {} if named else drive.naming(_find(kind.cls))
+        of_client = {} if named else drive.naming(find(kind.cls))
         constructor = {**_client_named(drive), **of_client}
         client = clients.get(str(constructor))
         if client is None:
@@ -326,7 +326,7 @@ def _other_surfaces() -> Iterator[Surface]:
             (f"{kind.name}.rl.register_functions", rl, registered),
         ]
     for name, need, drive in rows:
-        if _has(need):
+        if has(need):
             yield _quiet_surface(name, "2.x", (need,), drive)
 
 
@@ -334,9 +334,9 @@ def _drive_quickstart(drive: Drive) -> None:
     import dashscope
 
     quickstart = vars(importlib.import_module("dashscope.v2._quickstart"))
-    create = _find("dashscope.v2.resources.chat.completions:Completions.create")
+    create = find("dashscope.v2.resources.chat.completions:Completions.create")
     url = {"DASHSCOPE_BASE_URL": drive.loopback.address(HOST, "/api/v1")} if drive.plain else {}
-    with _environment(DASHSCOPE_API_KEY=API_KEY, **url):
+    with environment_variables(DASHSCOPE_API_KEY=API_KEY, **url):
         quickstart["_client"] = None  # the client of all its calls may have another address
         try:
             dashscope.chat("qwen-plus", "hello", **drive.naming(create))
@@ -347,8 +347,8 @@ def _drive_quickstart(drive: Drive) -> None:
 def _drive_connection(drive: Drive) -> None:
     """Two sockets that tasks share; the workspace of the first is the client's."""
     url = {"url": drive.loopback.address(HOST, INFERENCE, websocket=True)} if drive.plain else {}
-    standalone = _find("dashscope.v2:WsConnection")
-    named = drive.naming(_find(V2_KINDS[0].cls))
+    standalone = find("dashscope.v2:WsConnection")
+    named = drive.naming(find(V2_KINDS[0].cls))
     with V2_KINDS[0].client(drive, {**_client_named(drive), **named}) as client:
         for connection in (
             client.ws_connection(**url),
@@ -376,13 +376,13 @@ def _drive_derived(kind: Kind, drive: Drive) -> None:
 
 def _drive_mounted(kind: Kind, asynchronous: str, drive: Drive) -> None:
     url = drive.loopback.address(HOST, AGENTSTUDIO)
-    with _environment(**({"DASHSCOPE_AGENTSTUDIO_URL": url} if drive.plain else {})):
+    with environment_variables(**({"DASHSCOPE_AGENTSTUDIO_URL": url} if drive.plain else {})):
         for path, module, cls in (
             ("agents", "agents", "Agents"),
             ("files", "files", "Files"),
             ("sessions.events", "session_events", "SessionEvents"),
         ):
-            owner = _find(f"dashscope.agentstudio.resources.{module}:{asynchronous}{cls}")
+            owner = find(f"dashscope.agentstudio.resources.{module}:{asynchronous}{cls}")
             _drive_resource(drive, kind, f"agentstudio.{path}", _methods(owner))
 
 
@@ -405,7 +405,7 @@ def _quiet_surface(
         # The user's own config.toml stays out of it; AgenticRL leaves the API key in the
         # environment; the SDK warns that a client has no workspace.
         config = os.environ.get("DASHSCOPE_CONFIG", os.devnull)
-        with _environment(DASHSCOPE_CONFIG=config), warnings.catch_warnings():
+        with environment_variables(DASHSCOPE_CONFIG=config), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return drive(given)
 
@@ -413,7 +413,7 @@ def _quiet_surface(
 
 
 @contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def environment_variables(**values: str) -> Iterator[None]:
     """Set environment variables; afterwards undo all that was done to the environment."""
     before = dict(os.environ)
     os.environ.update(values)
@@ -512,7 +512,7 @@ COMMANDS_BEFORE_1_25 = """
 
 def _command_line_surfaces() -> Iterator[Surface]:
     # Importing these has side effects (the command marks requests as its own): look for files.
-    package = Path(_find("dashscope:__file__")).parent
+    package = Path(find("dashscope:__file__")).parent
     if (package / "acli").exists():
         yield _command_line_surface("acli: model provider, MCP client", _run_provider)
         if importlib.util.find_spec("prompt_toolkit"):  # extra "acli" of the SDK
@@ -570,7 +570,7 @@ def _drive_process(programme: str, drive: Drive) -> None:
             capture_output=True,
             check=False,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
     if finished.returncode:
         raise RuntimeError(f"{programme}: {finished.stderr[-4000:]}")
@@ -641,14 +641,14 @@ def _run_provider(task: Values) -> None:
 
 async def _talk(mcp: str) -> None:
     address = os.environ.get("OPENAI_BASE_URL")
-    provider = _find("dashscope.acli.providers.tongyi:TongyiProvider")(
+    provider = find("dashscope.acli.providers.tongyi:TongyiProvider")(
         api_key=API_KEY, base_url=address
     )
     messages = [{"role": "user", "content": "hello"}]
     await provider.chat(messages)
     async for _ in provider.chat_stream(messages):
         pass
-    client = _find("dashscope.acli.platforms.bailian.mcp:MCPClient")("loopback", API_KEY, mcp)
+    client = find("dashscope.acli.platforms.bailian.mcp:MCPClient")("loopback", API_KEY, mcp)
     if not await client.initialize():
         raise RuntimeError(client.last_error)
     await client.list_tools()
@@ -662,7 +662,7 @@ def _run_assistant(task: Values) -> None:
         ("dashscope.acli.cli:main", ["acli", "-c", "hello"]),
         ("dashscope.cli:main", ["dashscope", "expert", "hello"]),
     ):
-        status = _run_main(_find(main), words[0], words[1:])
+        status = _run_main(find(main), words[0], words[1:])
         if status:
             sys.exit(f"{words}: exit status {status}")
 

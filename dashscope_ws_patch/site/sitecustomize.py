@@ -89,9 +89,9 @@ def _dashscope_ws_patch():
                 spec = PathFinder.find_spec(error.name, [dirname(dirname(folder))])
                 if spec and spec.origin and dirname(spec.origin) == dirname(folder):
                     load(spec)
-                    from dashscope_ws_patch import _lent
+                    from dashscope_ws_patch.site import lent
 
-                    _lent.check()
+                    lent.check()
         except Exception as error:
             with suppress(Exception):  # there may be no stderr
                 sys.stderr.write(f"dashscope_ws_patch is not active: {error!r}\n")

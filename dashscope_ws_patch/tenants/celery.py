@@ -1,50 +1,123 @@
 """Celery tasks in the scope of whoever published them: importing this module switches it on.
 
 Both sides need it, the publishers and the workers: import it in the module that makes the app,
-which both import. The workspace travels in a header of the message: retries, chains, groups,
-chords, countdowns and what tasks publish in turn carry it, on every pool. A task published outside
-any scope runs in none.
+which both import. The workspace travels in a header of the message. What Celery publishes on behalf
+of a message carries that one's, on every pool: retries, chains, callbacks, error callbacks, also
+those of a task that meets its hard time limit or whose process died. Groups, chords, countdowns and
+what tasks publish in turn carry the scope in which they were sent. A task published outside any
+scope runs in none. A task whose message names a malformed workspace fails.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from contextvars import ContextVar
+from typing import Any, Callable
 
-from celery.signals import before_task_publish, task_postrun, task_prerun
+from celery.app.task import Task
+from celery.signals import before_task_publish
+from celery.worker.request import Request
 
-from .._carry import put, take_back
-from .._workspace import scope, use_workspace
+from .._carry import Held, run
+from .._workspace import WorkspaceError
+from ._holding import holding, named_here
 
 TASK_HEADER = "dashscope_workspace"
 
+#: What the message says whose task this thread runs.
+_named: ContextVar[Any] = ContextVar("dashscope_ws_patch.celery", default=None)
+
 
 def _published(headers: Any = None, **_: Any) -> None:
-    here = scope.get()
-    if here is not None and isinstance(headers, dict):
-        # The inner ones are those that a task publishes again, the outer those that it runs with.
-        for each in headers, headers.get("headers"):
-            if isinstance(each, dict):
-                each.setdefault(TASK_HEADER, here.workspace or "")
+    """Address a message. ``headers`` are its own: Celery has copied those of the program."""
+    if isinstance(headers, dict):
+        # The program may hand on those of another message.
+        named = named_here(headers.pop(TASK_HEADER, None))
+        if named is not None:
+            headers[TASK_HEADER] = named
 
 
-def _begun(task: Any, **_: Any) -> None:
-    request = task.request
-    workspace = request.get(TASK_HEADER, (request.headers or {}).get(TASK_HEADER))
-    if workspace is not None:
-        request.dashscope_scope = [[scope, use_workspace(workspace or None)._entered(), None]]
-    elif not request.is_eager:  # what runs at once runs in the scope of its caller
-        request.dashscope_scope = [[scope, None, None]]
-    else:
-        return
-    put(request.dashscope_scope)
+def _of(request: Any) -> Any:
+    """What the message of ``request`` says (messages of protocol 1 have headers inside)."""
+    inner = request.get("headers")
+    return request.get(TASK_HEADER, inner.get(TASK_HEADER) if isinstance(inner, dict) else None)
 
 
-def _done(task: Any, **_: Any) -> None:
-    held = task.request.get("dashscope_scope")
-    if held is not None:
-        take_back(held)
+def _on_behalf(named: Any) -> Held:
+    """What holds for what Celery does with a message, beside running its task."""
+    try:
+        held = holding(named)
+    except (TypeError, WorkspaceError):
+        held = holding("")  # nobody's, and the environment's neither: the task itself fails
+    return [*held, [_named, named, None]]
+
+
+class _Tracer:
+    """What Celery calls to run a task, publish what follows it and store its result."""
+
+    def __init__(self, tracer: Any) -> None:
+        self.tracer = tracer
+        cells = dict(zip(tracer.__code__.co_freevars, tracer.__closure__ or ()))
+        self.fails = "fun" in cells
+        if self.fails:  # a private name: the task itself
+            cells["fun"].cell_contents = _alone(cells["fun"].cell_contents)
+
+    def __call__(self, uuid: Any, args: Any, kwargs: Any, request: Any = None) -> Any:
+        named = _of(request or {})
+        if not self.fails:
+            holding(named)
+        return run(
+            _on_behalf(named), functools.partial(self.tracer, uuid, args, kwargs, request)
+        )
+
+
+def _alone(task: Callable[..., Any]) -> Callable[..., Any]:
+    """``task``, so that what it sets and does not reset is gone when Celery goes on. Raises
+    WorkspaceError, as the task's own error, where its message names a malformed workspace."""
+
+    @functools.wraps(task, updated=())
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        return run(holding(_named.get()), functools.partial(task, *args, **kwargs))
+
+    return alone
+
+
+class _Trace:
+    """``__trace__`` of tasks: wherever a worker makes and keeps the tracer of a task."""
+
+    def __get__(self, task: Any, owner: Any = None) -> Any:
+        if task is not None and not isinstance(vars(task).get("__trace__"), _Tracer):
+            self.__set__(task, vars(task).get("__trace__"))
+        return None if task is None else vars(task)["__trace__"]
+
+    def __set__(self, task: Any, tracer: Any) -> None:
+        vars(task)["__trace__"] = None if tracer is None else _Tracer(tracer)
+
+
+def _retrying(original: Any) -> Any:
+    @functools.wraps(original)
+    def retry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = functools.partial(original, self, *args, **kwargs)
+        if self.request.called_directly or self.request.is_eager:
+            return bound()  # what runs at once runs in the scope of its caller
+        return run(_on_behalf(_of(self.request)), bound)
+
+    return retry
+
+
+def _answering(original: Any) -> Any:
+    """A method by which the worker's main process learns how a task has ended."""
+
+    @functools.wraps(original)
+    def answer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = functools.partial(original, self, *args, **kwargs)
+        return run(_on_behalf(_of(self._request_dict)), bound)
+
+    return answer
 
 
 before_task_publish.connect(_published, weak=False)
-task_prerun.connect(_begun, weak=False)
-task_postrun.connect(_done, weak=False)
+Task.__trace__ = _Trace()
+Task.retry = _retrying(Task.retry)
+for _name in ("on_timeout", "on_failure", "on_success", "on_retry", "_announce_revoked"):
+    setattr(Request, _name, _answering(getattr(Request, _name)))

@@ -4,6 +4,9 @@
 environ and returns a workspace, or None for no scope; or the name of a request header, which any
 client can send: only one that a proxy of your own sets, or that you check. There is no default.
 
+A request that names none runs in no scope, whatever holds where the server calls the application:
+servers start a request where another one has sent its answer, or read its body.
+
 A malformed workspace is answered with status 400 and the rule that it breaks; the application does
 not see the request. Raises TypeError for a ``workspace`` of any other kind.
 """
@@ -14,8 +17,10 @@ import functools
 from collections.abc import Awaitable
 from typing import Any, Callable, Union
 
-from .._carry import Held, run
-from .._workspace import WorkspaceError, scope, use_workspace, validate
+from .. import _workspace
+from .._carry import Held, _awaitable_steps, carried, in_none, in_scope, run
+from .._workspace import WorkspaceError, validate
+from ._holding import holding
 
 Named = Union[str, Callable[[Any], Union[str, None]]]
 
@@ -30,7 +35,7 @@ def _finder(workspace: Named, header: Callable[[str, Any], str | None]) -> Any:
         raise TypeError(f"workspace must be a header's name or a callable, not {workspace!r}")
 
     def find(request: Any) -> str | None:
-        value = ask(request)
+        value = in_none(ask, request)
         return None if value is None else validate(value, origin)
 
     return find
@@ -55,10 +60,24 @@ class ASGIMiddleware:
                 workspace = self._find(scope)
             except WorkspaceError as error:
                 return await _refuse(scope, receive, send, str(error).encode())
-        if workspace is None:
-            return await self.app(scope, receive, send)
-        with use_workspace(workspace):
-            return await self.app(scope, receive, send)
+        # Step by step: a task that is never finished may be closed in the context of another.
+        app = _call(self.app, scope, _outside(receive), _outside(send))
+        return await _awaitable_steps(app, holding(workspace))
+
+
+async def _call(function: Any, *args: Any) -> Any:
+    return await function(*args)
+
+
+def _outside(function: Any) -> Any:
+    """``receive`` or ``send``, called in the scope in which the server called us: what it begins
+    there (the next request, a timer, a reader of a socket) must not go on in that of this one."""
+    found = _workspace.scope.get()
+
+    async def outside(*message: Any) -> Any:
+        return await carried(_call(function, *message), [(_workspace.scope, found)])
+
+    return outside
 
 
 def _asgi_header(name: str, scope: Any) -> str | None:
@@ -95,18 +114,32 @@ class WSGIMiddleware:
             reason = str(error).encode()
             start_response("400 Bad Request", _headers(reason))
             return [reason]
-        if workspace is None:
-            return self.app(environ, start_response)
-        held: Held = [[scope, use_workspace(workspace)._entered(), None]]
+        held = holding(workspace)
         return run(held, functools.partial(self._begin, held, environ, start_response))
 
     def _begin(self, held: Held, environ: dict[str, Any], start_response: Any) -> Any:
-        body = self.app(environ, start_response)
-        # Nothing runs when a server reads these, and it has short cuts for them; a wrapper of files
-        # may be a function, as that of uWSGI and mod_wsgi.
-        wrapper = environ.get("wsgi.file_wrapper")
-        plain = (list, tuple, wrapper) if isinstance(wrapper, type) else (list, tuple)
-        return body if isinstance(body, plain) else _Body(body, held)
+        wrapper: Any = environ.get("wsgi.file_wrapper")
+        files = []
+
+        def file_wrapper(file: Any, *size: Any) -> Any:
+            files.append(wrapper(_file(file, held), *size))
+            return files[-1]
+
+        if wrapper is not None:
+            environ["wsgi.file_wrapper"] = file_wrapper
+        try:
+            body = self.app(environ, start_response)
+        finally:
+            if wrapper is not None:  # servers look at it again, to know their own
+                environ["wsgi.file_wrapper"] = wrapper
+        # Servers have short cuts for these, and nothing of the program runs when they are read.
+        if type(body) in (list, tuple) or any(body is each for each in files):
+            return body
+        if isinstance(wrapper, type) and isinstance(body, wrapper) and hasattr(body, "filelike"):
+            file = body.filelike  # the application has imported the class itself
+            scoped = _file(file, held)
+            return body if scoped is file else wrapper(scoped, getattr(body, "blksize", 8192))
+        return (_SizedBody if hasattr(body, "__len__") else _Body)(body, held)
 
 
 def _wsgi_header(name: str, environ: dict[str, Any]) -> str | None:
@@ -126,3 +159,34 @@ class _Body:
 
     def __next__(self) -> Any:
         return self._step()
+
+
+class _SizedBody(_Body):
+    """A server that finds one block can say its length."""
+
+    def __init__(self, body: Any, held: Held) -> None:
+        super().__init__(body, held)
+        self._length = functools.partial(run, held, functools.partial(len, body))
+
+    def __len__(self) -> int:
+        return self._length()  # type: ignore[no-any-return]
+
+
+def _file(file: Any, held: Held) -> Any:
+    """``file`` for a server's wrapper of files; those of the interpreter compute nothing."""
+    return file if type(file).__module__ in ("_io", "io") else _File(file, held)
+
+
+class _File:
+    """A file of the program's, whose methods are called in the scope of the request."""
+
+    def __init__(self, file: Any, held: Held) -> None:
+        self._file = file
+        self._holding = [(variable, value) for variable, value, _ in held]
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._file, name)
+        return in_scope(value, *self._holding) if callable(value) else value
+
+    def __iter__(self) -> _Body:
+        return _Body(self._file, [[*each, None] for each in self._holding])

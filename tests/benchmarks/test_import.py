@@ -6,10 +6,9 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Callable
 
-ROOT = Path(__file__).resolve().parents[2]
+from environments import ROOT
 
 TIMED = """
 import time

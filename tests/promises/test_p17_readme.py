@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import configparser
 import dataclasses
-import inspect
 import json
 import re
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from environments import ROOT
 
 import dashscope_ws_patch as shim
 from dashscope_ws_patch.cli import check, explain, status
@@ -23,7 +23,6 @@ from dashscope_ws_patch.selftest import doctor
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.prospect import Prospect
 
-ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/dashscope-ws-patch/dashscope-ws-patch"
 
 #: The pages, in the order in which they are read.
@@ -121,8 +120,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-loopback")
 
     def run(code: str) -> dict[str, Any]:
-        if "own_host" in code and "own_host" not in inspect.signature(shim.patch).parameters:
-            pytest.skip("comes with the next core")
         names: dict[str, Any] = {"__name__": "block"}
         exec(compile(code, "block", "exec"), names)
         return names

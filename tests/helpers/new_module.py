@@ -1,0 +1,307 @@
+"""A module that a coming release of the SDK might have: it sends in every way that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from typing import Any, Callable, ClassVar, Optional
+
+import aiohttp
+import dashscope
+import httpx
+import requests
+import requests as http
+import urllib3
+import websocket
+from aiohttp import ClientSession
+from httpx import AsyncClient, Client
+from httpx import post as httpx_post
+from requests import Session, sessions
+from requests import get as fetch
+from urllib3 import PoolManager
+from websocket import WebSocketApp, create_connection
+
+try:
+    import websockets
+    from websockets.sync.client import connect as connect_sync
+except ImportError:  # the SDK does not need it so far
+    websockets = None  # type: ignore[assignment]
+
+SURFACES: list[str] = []
+_PATH = "/services/novelties/novelty"
+_STORAGE = "https://dashscope-instant.oss-cn-beijing.aliyuncs.com/upload"
+_WEBHOOK = "https://hooks.example.com/done"
+
+
+def surface(function: Callable[..., Any]) -> Callable[..., Any]:
+    SURFACES.append(function.__name__)
+    return function
+
+
+def _url() -> str:
+    return dashscope.base_http_api_url + _PATH
+
+
+def _socket_url() -> str:
+    return dashscope.base_websocket_api_url
+
+
+def _headers(workspace: Optional[str]) -> dict[str, str]:
+    named = {"X-DashScope-WorkSpace": workspace} if workspace else {}
+    return {"Authorization": "Bearer sk-loopback", **named}
+
+
+# requests
+
+
+@surface
+def by_a_session(workspace: Optional[str] = None) -> Any:
+    with requests.Session() as session:
+        session.get(_url(), headers=_headers(workspace))
+        return session.post(_url(), json={}, headers=_headers(workspace))
+
+
+@surface
+def by_a_session_with_headers(workspace: Optional[str] = None) -> Any:
+    with requests.Session() as session:
+        session.headers.update(_headers(workspace))
+        return session.post(_url(), json={})
+
+
+@surface
+def by_functions(workspace: Optional[str] = None) -> Any:
+    requests.get(_url(), headers=_headers(workspace))
+    requests.request("PUT", url=_url(), headers=_headers(workspace))
+    return http.post(_url(), {}, headers=_headers(workspace))
+
+
+@surface
+def by_functions_without_headers() -> Any:
+    return requests.post(_url(), json={})
+
+
+@surface
+def by_functions_taken_by_value(workspace: Optional[str] = None) -> Any:
+    return fetch(_url(), headers=_headers(workspace))
+
+
+@surface
+def by_a_session_taken_by_value(workspace: Optional[str] = None) -> Any:
+    with Session() as session, sessions.Session() as other:
+        other.delete(_url(), headers=_headers(workspace))
+        return session.request("PATCH", _url(), headers=_headers(workspace))
+
+
+_session = requests.Session()
+
+
+@surface
+def by_a_session_made_at_import(workspace: Optional[str] = None) -> Any:
+    return _session.post(_url(), json={}, headers=_headers(workspace))
+
+
+class _OwnSession(requests.Session):
+    """A session that knows the base URL."""
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().request(method, dashscope.base_http_api_url + url, *args, **kwargs)
+
+
+class _Plain(Session):
+    pass
+
+
+@surface
+def by_a_subclass(workspace: Optional[str] = None) -> Any:
+    with _Plain() as plain, _OwnSession() as session:
+        plain.get(_url(), headers=_headers(workspace))
+        return session.post(_PATH, json={}, headers=_headers(workspace))
+
+
+class _Api:
+    session = requests.Session()
+    send = staticmethod(requests.post)
+    verbs: ClassVar[Any] = {"GET": requests.get}
+
+
+@surface
+def by_attributes_of_a_class(workspace: Optional[str] = None) -> Any:
+    _Api.session.get(_url(), headers=_headers(workspace))
+    _Api.verbs["GET"](_url(), headers=_headers(workspace))
+    return _Api.send(_url(), json={}, headers=_headers(workspace))
+
+
+def _by_default(
+    url: str,
+    headers: Any,
+    session: Any = requests.Session(),  # noqa: B008
+    send: Any = fetch,
+) -> Any:
+    send(url, headers=headers)
+    return session.get(url, headers=headers)
+
+
+@surface
+def by_default_arguments(workspace: Optional[str] = None) -> Any:
+    return _by_default(_url(), _headers(workspace))
+
+
+_post = functools.partial(requests.post, json={})
+
+
+@surface
+def by_a_partial(workspace: Optional[str] = None) -> Any:
+    return _post(_url(), headers=_headers(workspace))
+
+
+@dataclasses.dataclass
+class _Holder:
+    session: Any = dataclasses.field(default_factory=requests.Session)
+
+
+@surface
+def by_a_factory(workspace: Optional[str] = None) -> Any:
+    return _Holder().session.post(_url(), headers=_headers(workspace))
+
+
+@surface
+def by_a_prepared_request(workspace: Optional[str] = None) -> Any:
+    with requests.Session() as session:
+        request = requests.Request("POST", _url(), headers=_headers(workspace), json={})
+        prepared = session.prepare_request(request)
+        settings = session.merge_environment_settings(prepared.url, {}, None, None, None)
+        return session.send(prepared, **settings)
+
+
+# httpx
+
+
+@surface
+def by_a_client_of_httpx(workspace: Optional[str] = None) -> Any:
+    with httpx.Client(headers=_headers(workspace)) as client, Client() as other:
+        other.get(_url(), headers=_headers(workspace))
+        with client.stream("POST", _url(), json={}) as response:
+            response.read()
+        client.send(client.build_request("GET", _url()))
+        return client.post(_url(), json={})
+
+
+@surface
+def by_functions_of_httpx(workspace: Optional[str] = None) -> Any:
+    httpx.get(_url(), headers=_headers(workspace))
+    httpx_post(_url(), json={}, headers=_headers(workspace))
+    with httpx.stream("GET", _url(), headers=_headers(workspace)) as response:
+        return response.read()
+
+
+@surface
+async def by_an_asynchronous_client_of_httpx(workspace: Optional[str] = None) -> Any:
+    base = dashscope.base_http_api_url
+    async with httpx.AsyncClient(base_url=base) as client, AsyncClient() as other:
+        await other.get(_url(), headers=_headers(workspace))
+        async with client.stream("POST", _PATH, headers=_headers(workspace)) as response:
+            await response.aread()
+        return await client.post(_PATH, json={}, headers=_headers(workspace))
+
+
+class _Client(httpx.Client):
+    pass
+
+
+@surface
+def by_a_subclass_of_httpx(workspace: Optional[str] = None) -> Any:
+    with _Client() as client:
+        return client.get(_url(), headers=_headers(workspace))
+
+
+# aiohttp
+
+
+@surface
+async def by_aiohttp(workspace: Optional[str] = None) -> Any:
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        async with session.get(_url(), headers=_headers(workspace)) as response:
+            await response.read()
+        async with session.ws_connect(_socket_url(), headers=_headers(workspace)) as socket:
+            await socket.close()
+    async with ClientSession(headers=_headers(workspace)) as session:
+        async with session.post(_url(), json={}) as response:
+            await response.read()
+    async with aiohttp.request("GET", _url(), headers=_headers(workspace)) as response:
+        return await response.read()
+
+
+# urllib3
+
+
+@surface
+def by_urllib3(workspace: Optional[str] = None) -> Any:
+    with urllib3.PoolManager() as pool, PoolManager(headers=_headers(workspace)) as other:
+        other.request("GET", _url())
+        pool.urlopen("GET", _url(), headers=_headers(workspace))
+        return pool.request("POST", _url(), headers=_headers(workspace))
+
+
+# Websockets
+
+
+@surface
+def by_websocket_client(workspace: Optional[str] = None) -> Any:
+    websocket.create_connection(_socket_url(), header=_headers(workspace)).close()
+    lines = [f"{name}: {value}" for name, value in _headers(workspace).items()]
+    create_connection(_socket_url(), None, header=lines).close()
+    socket = websocket.WebSocket()
+    socket.connect(_socket_url(), header=_headers(workspace))
+    socket.close()
+
+
+@surface
+def by_apps_of_websocket_client(workspace: Optional[str] = None) -> Any:
+    for kind in (websocket.WebSocketApp, WebSocketApp):
+        app = kind(_socket_url(), header=_headers(workspace), on_open=lambda app: app.close())
+        app.run_forever()
+    WebSocketApp(_socket_url(), _headers(workspace), lambda app: app.close()).run_forever()
+
+
+class _App(websocket.WebSocketApp):
+    pass
+
+
+@surface
+def by_a_subclass_of_an_app(workspace: Optional[str] = None) -> Any:
+    _App(_socket_url(), _headers(workspace), lambda app: app.close()).run_forever()
+
+
+async def by_websockets(workspace: Optional[str] = None) -> Any:
+    async with websockets.connect(_socket_url(), additional_headers=_headers(workspace)):
+        await asyncio.sleep(0)
+    socket = await websockets.connect(_socket_url(), additional_headers=_headers(workspace))
+    await socket.close()
+
+
+def by_websockets_synchronously(workspace: Optional[str] = None) -> Any:
+    with connect_sync(_socket_url(), additional_headers=_headers(workspace)):
+        pass
+
+
+if websockets is not None:
+    SURFACES += ["by_websockets", "by_websockets_synchronously"]
+
+
+# Elsewhere
+
+
+@surface
+def to_object_storage() -> Any:
+    requests.put(_STORAGE, data=b"hello", headers={"x-oss-meta": "1"})
+    with httpx.Client() as client, Session() as session:
+        session.post(_STORAGE, data=b"hello")
+        return client.put(_STORAGE, content=b"hello")
+
+
+@surface
+async def to_a_webhook() -> Any:
+    requests.post(_WEBHOOK, json={"url": _url()})
+    async with ClientSession() as session, session.post(_WEBHOOK, json={}) as response:
+        return await response.read()
