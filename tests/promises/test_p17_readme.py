@@ -1,5 +1,5 @@
-"""README, docs/ and CONTRIBUTING: what they name is there, every block is run or parsed, and English
-and Chinese say the same."""
+"""README, docs/ and CONTRIBUTING: what they name is there, every block is run or parsed, and
+English and Chinese say the same."""
 
 from __future__ import annotations
 
