@@ -18,6 +18,7 @@ from environments import ROOT
 
 import dashscope_ws_patch as shim
 from dashscope_ws_patch.cli import check, explain, status
+from dashscope_ws_patch.cli._language import CHINESE
 from dashscope_ws_patch.cli.main import COMMANDS, main
 from dashscope_ws_patch.selftest import doctor
 from dashscope_ws_patch.selftest.loopback import Loopback
@@ -247,6 +248,16 @@ def test_p17_the_package_is_installed_from_its_repository(path: str) -> None:
     assert set(addresses) <= {f"git+{REPOSITORY}"}
     assert not re.search(r"(?:pip install|uv add|uvx|--with) dashscope.ws.patch\b", ALL[path])
     assert f"url = {REPOSITORY}\n" in (ROOT / "setup.cfg").read_text("utf-8")
+
+
+def test_p17_the_verdicts_that_readme_explains_are_those_of_check() -> None:
+    said = {"README.md": [*CHINESE], "README.zh-CN.md": [*CHINESE.values()]}
+    for path, texts in said.items():
+        quoted = re.findall(r'^\d\. ["“](.*?)["”]', PAGES[path], re.M)
+        assert len(quoted) == 3
+        for words in quoted:
+            pattern = re.escape(words).replace("…", r"\{\w+\}")
+            assert any(re.match(rf"{pattern}[.。]", text) for text in texts), words
 
 
 # Links
