@@ -397,8 +397,8 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
 
 def is_due(seam: Seam) -> bool:
     """Whether the SDK release that is installed should have what a row stands for."""
-    release = _numbers(sdk_release())
-    return _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release)
+    release = numbers(sdk_release())
+    return numbers(seam.since) <= release and not (seam.until and numbers(seam.until) <= release)
 
 
 def sdk_release() -> str:
@@ -418,7 +418,7 @@ def sdk_release() -> str:
         return str(import_module(SDK + ".version").__version__)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def numbers(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".")[:3] if part.isdigit())
 
 
@@ -434,7 +434,12 @@ def _complain(what: str, error: Exception) -> None:
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
-    _look_for_modules()
+    try:
+        _look_for_modules()
+    except SeamError:
+        raise
+    except Exception as error:  # no wrapt, which was told already
+        _complain(f"the table of seams ({type(error).__name__}: {error})", error)
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(

@@ -33,7 +33,7 @@ from ._decision import (
     without_workspace,
     workspace_in_headers,
 )
-from ._edge import SENT
+from ._edge import OF_CLIENT, SENT
 from ._hosts import require_host_label, workspace_in_host
 from ._methods import Adapter, method
 from ._workspace import Scope
@@ -104,7 +104,10 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
     if chosen is not BY_CALL:
         put("base_url", Found(config.base_url, region=region))  # for uploads
     url = str(config.base_url)  # it may be an httpx.URL
-    vars(transport)[KEPT] = Sender(config.workspace, url, chosen, region, born, own_pool)
+    sender = Sender(config.workspace, url, chosen, region, born, own_pool)
+    vars(transport)[KEPT] = sender
+    if transport._owns_client:  # for the edge, where no row fits the transport
+        vars(pool)[OF_CLIENT] = sender
 
 
 def _named_by_pool(pool: Any) -> str | None:

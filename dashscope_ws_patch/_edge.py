@@ -293,18 +293,28 @@ def _send_guarded(
     return watched(send(*args, **kwargs), sent)
 
 
+#: Where a connection pool shows what the client was told and has found that it sends for.
+OF_CLIENT = "_dashscope_ws_patch_client"
+
+
 def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
     """A client of httpx, whose requests are built by one method. Its default headers, which httpx
     keeps as bytes, may name a workspace that the SDK has found."""
     found = workspace_in_headers((given or {}).get("headers") or client.headers)
     build = client.build_request
-    if is_named(found) or "build_request" in vars(client):
+    if "build_request" in vars(client):
         return
 
     def build_request(method: Any, url: Any, **options: Any) -> Any:
+        # A 2.x client marks its pool with what it was told and has found.
+        space, base, chosen, region = (vars(client).get(OF_CLIENT) or (found, "", None, None))[:4]
+        if is_named(space):
+            return build(method, url, **options)
         target = str(client._merge_url(url))
+        if urlsplit(target).netloc != urlsplit(base).netloc:
+            chosen = region = None
         moved, headers, workspace, source = settle(
-            target, options.get("headers"), found, service=service
+            target, options.get("headers"), space, chosen, region, service
         )
         options["headers"] = headers
         request = build(method, url if moved is target else moved, **options)

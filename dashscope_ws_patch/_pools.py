@@ -53,10 +53,11 @@ def follow() -> None:
     interpreters = getattr(futures, "InterpreterPoolExecutor", ())  # CPython 3.14 on
     places: list[tuple[Any, str, Any]] = [
         (ThreadPoolExecutor, "submit", functools.partial(_submitting, interpreters)),
-        (thread._WorkItem, "run", _running),
         (Executor, "map", _around(_map)),
         (Future, "add_done_callback", _calling_back),
     ]
+    if hasattr(thread, "_WorkItem"):  # a name of CPython's own
+        places += [(thread._WorkItem, "run", _running)]
     try:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing.pool import Pool

@@ -18,6 +18,12 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
+
+if "SDK" in os.environ:  # an unpacked release is tested, by this process and those it starts
+    sys.path.insert(0, os.environ["SDK"])
+    _others = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.environ["SDK"], *_others])
+
 from environments import HELPERS
 from hosts import serving
 from hypothesis import settings

@@ -1,4 +1,4 @@
-"""P14: what a round trip through a pool costs where no scope holds, natively and followed.
+"""P14: a round trip through a pool where no scope holds, natively and followed, by turns.
 
 asyncio looks up each name this way.
 """
