@@ -77,6 +77,7 @@ def _sent(request: Any) -> Any:
     session = known.get("_external_session") or known.get("_external_aio_session")
     named = session is not None and workspace_in_headers(getattr(session, "headers", None))
     if named:
+        request.url = settle(request.url, None, named)[0]
         return request.url, named, "named", request
     request.url, request.headers, workspace, source = settle(request.url, request.headers)
     return request.url, workspace, source, request
