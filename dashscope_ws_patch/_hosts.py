@@ -209,7 +209,5 @@ def ask_for_own_host(wanted: bool | str) -> None:
 
 def _require_region(name: str) -> str:
     if not _REGION.fullmatch(name):
-        raise WorkspaceError(
-            f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}"
-        )
+        raise WorkspaceError(f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}")
     return name

@@ -95,11 +95,15 @@ def list_tasks(function: Any) -> Any:
     at = code.co_varnames.index("workspace")
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
-        if not str(kwargs.get("workspace") or "").strip() and len(args) <= at:
-            base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
-            base, _, workspace, source = settle(base)
-            if source not in (None, "host") and workspace is not None:
-                kwargs.update(base_address=base, workspace=workspace)
+        given = args[at] if len(args) > at else kwargs.get("workspace")
+        base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
+        named = given if is_named(given) else None
+        url, _, workspace, source = settle(base, None, named)
+        if source not in (None, "host") and workspace is not None:
+            if url != base:
+                kwargs["base_address"] = url
+            if not named and len(args) <= at:
+                kwargs["workspace"] = workspace
         return await function(*args, **kwargs)
 
     return listed

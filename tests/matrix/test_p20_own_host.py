@@ -9,26 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any, Optional
 
 import dashscope
 import pytest
 import requests
-from conftest import Native, Recorder
-from hosts import serving
+from aiohttp import web
+from conftest import Recorder
+from hosts import server_context, trusting
 from record import AMBIENT, NAMED, SETTINGS, Setting, environment, pointed, record, voices
-from sdk_calls import GENERATION, need
+from sdk_calls import AIO_GENERATION, GENERATION, need
 
 import dashscope_ws_patch
 from dashscope_ws_patch import WorkspaceError, use_workspace
 from dashscope_ws_patch._decision import HEADER
-from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback, Request, redirect
 from dashscope_ws_patch.selftest.surfaces import API_KEY, Drive, Surface, find
 
 OWN_HOST = "DASHSCOPE_WS_PATCH_OWN_HOST"
@@ -80,14 +76,11 @@ def test_p20_every_surface_goes_to_the_workspaces_own_host(
     setting: str, value: str, surface: Surface, recorded: Recorder, loopback: Loopback
 ) -> None:
     """Host, header, body and TLS name one workspace, in one region."""
-    before = recorded(surface, setting)
-    around = SETTINGS[setting]
-    if surface.group == "command line":
+    before, around = recorded(surface, setting), SETTINGS[setting]
+    if surface.group == "command line" and setting == "scope":
         around = SETTINGS["environment"]
-    names = {**around.environment, OWN_HOST: value} if setting == "environment" else {}
-    around = Setting(around.scope, names or {OWN_HOST: value}, around.named, around.host)
-    if surface.group == "command line":
-        around = Setting(environment={**SETTINGS["environment"].environment, OWN_HOST: value})
+    names = {**around.environment, OWN_HOST: value} if around.scope == "" else {OWN_HOST: value}
+    around = Setting(around.scope, names, around.named)
     after = record(loopback, surface, around)
     if not before:
         pytest.skip("this release fails before it sends")
@@ -100,9 +93,7 @@ def test_p20_every_surface_goes_to_the_workspaces_own_host(
         region = "cn-beijing" if value == "1" else value
         assert request.host == request.sni == own(workspace, region)
         assert voices(request) == {workspace}
-        assert request.path.partition("?")[0].count("/") == one.request.path.partition("?")[
-            0
-        ].count("/")
+        assert request.method == one.request.method
 
 
 def test_p20_no_workspace_stays_on_the_shared_host(
@@ -214,7 +205,9 @@ def test_p20_port_path_and_query_stay() -> None:
     from dashscope_ws_patch._hosts import own_host
 
     with environment(**{OWN_HOST: "1"}):
-        for scheme, rest in itertools.product(("https", "http", "wss"), (":8443/a?b=//c#d", "?x=/y", "")):
+        for scheme, rest in itertools.product(
+            ("https", "http", "wss"), (":8443/a?b=//c#d", "?x=/y", "")
+        ):
             url = f"{scheme}://{SHARED}{rest}"
             assert own_host(url, "ws-a") == f"{scheme}://{own('ws-a')}{rest}"
 
@@ -230,10 +223,16 @@ def test_p20_a_client_sends_all_to_one_region(
 ) -> None:
     """Tokyo has no shared host: the SDK's own, from which it would be moved, is Singapore's."""
     need("dashscope:AsyncClient")
-    names = {OWN_HOST: value, **({"DASHSCOPE_WORKSPACE": AMBIENT} if place == "environment" else {})}
+    names = {
+        OWN_HOST: value,
+        **({"DASHSCOPE_WORKSPACE": AMBIENT} if place == "environment" else {}),
+    }
     options = {"region": region} if region else {}
     told = {"workspace": AMBIENT}
-    with environment(**names), use_workspace(AMBIENT) if place == "scope" else contextlib.nullcontext():
+    with (
+        environment(**names),
+        use_workspace(AMBIENT) if place == "scope" else contextlib.nullcontext(),
+    ):
         made = dashscope.Client(api_key=API_KEY, **options, **(told if place == "client" else {}))
         named = told if place == "call" else {}
         made.chat.completions.create(model="m", messages=MESSAGES, **named)
@@ -323,25 +322,63 @@ def test_p20_a_header_of_the_call_moves(name: str, moving: Loopback) -> None:
 # Retries and redirects
 
 
-def test_p20_a_redirect_of_the_moved_host_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host that redirects is the workspace's: a path of its own leads there again."""
-    monkeypatch.setenv(OWN_HOST, "1")
-    monkeypatch.setattr(dashscope, "api_key", API_KEY)
+class _Redirecting(Loopback):
+    """The service, where each path but the last leads to ``elsewhere``."""
 
-    def policy(request: Request) -> Any:
-        if request.path.endswith("/generation"):
-            return _answer(307, {"Location": "/api/v1/elsewhere"})
-        return None
+    elsewhere = "/moved"
 
-    with serving(policy) as service, use_workspace("ws-a"):
-        find(GENERATION).call("m", "hi")
-        assert [(request.host, request.workspaces) for request in service.drain()] == [
-            (own("ws-a"), ["ws-a"])
-        ] * 2
+    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
+        if "generation" not in wire.path:
+            return await super()._handle(wire)
+        self.requests.append(Request("", wire.headers["Host"].partition(":")[0], None, "", "", []))
+        raise web.HTTPTemporaryRedirect(self.elsewhere)
 
 
-def _answer(status: int, headers: dict[str, str]) -> Any:
-    raise NotImplementedError
+@pytest.mark.parametrize("elsewhere", ["", f"https://{SHARED}", f"https://{own('ws-b')}"])
+@pytest.mark.parametrize("call", ["call", "session", "async call", "websocket"])
+def test_p20_a_redirect_of_the_moved_host_is_the_librarys(
+    call: str, elsewhere: str, moving: Loopback, drive: Drive
+) -> None:
+    """A path alone leads to the workspace's host again; another host is the service's choice."""
+    need(f"{AIO_GENERATION}.call")
+    path = "/api-ws/v1/moved" if call == "websocket" else "/api/v1/moved"
+    with _Redirecting(server_context()) as service, trusting(), redirect(service.port):
+        to = elsewhere and f"{elsewhere}:{service.port}"
+        service.elsewhere = to + path
+        with use_workspace("ws-a"), contextlib.suppress(Exception), requests.Session() as session:
+            if call == "session":
+                find(GENERATION).call("m", "hi", session=session)
+            elif call == "async call":
+                drive.run(find(AIO_GENERATION).call("m", "hi"))
+            elif call == "websocket":
+                url = f"wss://{SHARED}/api-ws/v1/generation"
+                find(GENERATION).call("m", "hi", api_protocol="websocket", base_address=url)
+            else:
+                find(GENERATION).call("m", "hi")
+        first, second = service.drain()
+    assert first.host == own("ws-a")
+    assert second.host == (elsewhere[8:] or own("ws-a"))
+    assert second.workspaces == ["ws-a"]
+
+
+class _Unavailable(Loopback):
+    """The service, which cannot be had at first."""
+
+    left = 2
+
+    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
+        answer = await super()._handle(wire)
+        self.left -= 1
+        return answer if self.left < 0 else web.Response(status=503)
+
+
+def test_p20_retries_go_to_the_moved_host(moving: Loopback) -> None:
+    need("dashscope:AsyncClient")
+    with _Unavailable(server_context()) as service, trusting(), redirect(service.port):
+        with dashscope.Client(api_key=API_KEY, base_url=f"https://{SHARED}/api/v1") as made:
+            with use_workspace("ws-a"):
+                made.models.list()
+        assert sent(service) == [on(own("ws-a"), "ws-a")] * 3
 
 
 # What is refused
