@@ -176,10 +176,16 @@ def _own(library: Any, wrapped: Any) -> Any:
 
 
 def _placed(
-    service: Service, url_at: int, key: str, args: Any, kwargs: dict[str, Any], owner: Any = None
+    service: Service,
+    url_at: int,
+    key: str,
+    args: Any,
+    kwargs: dict[str, Any],
+    owner: Any = None,
+    named: str | None = None,
 ) -> Any:
     """The arguments with URL and headers settled, and what is sent then; ``owner`` is the object
-    whose request it is."""
+    whose request it is, ``named`` the workspace that its session names."""
     url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
     if url is None or isinstance(url, bytes):
         return args, kwargs, None
@@ -188,7 +194,7 @@ def _placed(
     by_place = key == "header" and len(args) > url_at + 1
     headers = args[url_at + 1] if by_place else kwargs.get(key)
     if owner is None:
-        target, placed, workspace, source = settle(text, headers, service=service)
+        target, placed, workspace, source = settle(text, headers, named, service=service)
     else:
         target, placed, workspace, source = settled_for(owner, text, headers, service)
     if key == "header":
@@ -301,9 +307,8 @@ def _send_guarded(
 ) -> Any:
     """Call ``send``, the method of ``session`` that all its requests pass."""
     own = getattr(session, "headers", None)
-    if own and not kwargs.get(key) and workspace_in_headers(own):
-        return send(*args, **kwargs)
-    args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
+    named = workspace_in_headers(own) if own and not kwargs.get(key) else None
+    args, kwargs, sent = _placed(service, url_at, key, args, kwargs, named=named)
     return watched(send(*args, **kwargs), sent)
 
 
