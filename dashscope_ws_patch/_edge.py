@@ -190,18 +190,14 @@ def _placed(
     if url is None or isinstance(url, bytes):
         return args, kwargs, None
     text = url if isinstance(url, str) else str(url)  # of httpx, or yarl
-    # websocket-client takes headers by position too.
-    by_place = key == "header" and len(args) > url_at + 1
-    headers = args[url_at + 1] if by_place else kwargs.get(key)
+    headers = kwargs.get(key)
     if owner is None:
         target, placed, workspace, source = settle(text, headers, named, service=service)
     else:
         target, placed, workspace, source = settled_for(owner, text, headers, service)
     if key == "header":
         placed = as_settled(placed)
-    if by_place:
-        args = (*args[: url_at + 1], placed, *args[url_at + 2 :])
-    elif placed is not headers:
+    if placed is not headers:
         kwargs = {**kwargs, key: placed}
     if target is not text:
         if "url" in kwargs:
@@ -226,7 +222,12 @@ def _websocket_app(
 ) -> Any:
     """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
     owner = getattr(kwargs.get("on_message"), "__self__", None)
+    rest = args[2:]
+    if len(args) > 1:  # it takes headers by position too
+        args, kwargs = args[:1], {**kwargs, "header": args[1]}
     args, kwargs, sent = _placed(service, 0, "header", args, kwargs, owner)
+    if rest:
+        args = (*args, kwargs.pop("header"), *rest)
     if owner is not None and sent is not None:
         sent_for[owner] = sent[:3]
         for event in {"on_message", "on_error"} & kwargs.keys():
