@@ -171,6 +171,8 @@ def settle(
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else _chosen(label)
+        if label == found:  # a default endpoint that the SDK has built
+            region = urlsplit(url).netloc.split(".")[1]
     workspace: str | None = _told_here() or getattr(found, "named", None)
     source: str | None = "named"
     by_host = label != workspace or type(workspace) is InHost

@@ -22,6 +22,7 @@ from ._decision import (
     sdk,
     settle,
 )
+from ._edge import OF_CLIENT
 from ._hosts import own_host, require_host_label, with_host_workspace, workspace_in_host
 from ._methods import method
 from ._workspace import Scope
@@ -65,6 +66,8 @@ def _mark(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sende
     region = urlsplit(base).netloc.split(".")[1] if default else None
     sender = Sender(found, base, chosen, region, born, mounted=mounted)
     vars(transport)[KEPT] = sender
+    if getattr(transport, "_owns_client", False):  # for the edge, where no row fits the transport
+        vars(transport._client)[OF_CLIENT] = sender
     return sender
 
 

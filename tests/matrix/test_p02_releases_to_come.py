@@ -119,6 +119,9 @@ def test_p2_a_release_to_come_is_filled(number: int, native: Ask, tmp_path: Path
                 # agentstudio has no host without a workspace, and keeps what it was built with.
                 if "agentstudio" in name and setting == "no workspace here":
                     continue
+                # The key is asked for while the builder runs: its row knows what the call names.
+                if "builder" in changes and "encrypted" in name and setting.startswith("named"):
+                    continue
                 sent, before = ask(setting, name), native(SETTINGS[setting], name)
                 pairs = zip(sent, before)
                 if len(sent) != len(before) or not all(is_right(*p, setting) for p in pairs):
