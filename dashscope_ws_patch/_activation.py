@@ -29,10 +29,14 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 #: The modules of their rows, known before ``_libraries`` is loaded.
 LIBRARIES = frozenset(
     {
-        "requests.sessions", "httpx._client", "httpx._models", "httpx2._client", "httpx2._models",
-        "aiohttp.client", "aiohttp.client_reqrep", "urllib3.connectionpool", "urllib.request",
-        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
-        "websockets.sync.client", "websockets.legacy.client",
+        "requests.sessions", "requests.adapters", "urllib3.connectionpool", "urllib.request",
+        "httpx._models", "httpcore._sync.connection_pool", "httpcore._async.connection_pool",
+        "httpcore._sync.http_proxy", "httpcore._async.http_proxy", "httpx2._models",
+        "httpcore2._sync.connection_pool", "httpcore2._async.connection_pool",
+        "httpcore2._sync.http_proxy", "httpcore2._async.http_proxy", "aiohttp.connector",
+        "aiohttp.client", "aiohttp.client_reqrep", "websocket._core", "websockets.asyncio.client",
+        "websockets.trio.client", "websockets.sync.client", "websockets.client",
+        "websockets.legacy.client",
     }
 )  # fmt: skip
 
@@ -150,6 +154,7 @@ def unpatch() -> None:
         _awaited_libraries, _hosts.asked = _NONE, None
         if _libraries_module is not None:
             _libraries_module.active = False
+            _libraries_module.misfits.clear()
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
@@ -180,12 +185,14 @@ def covered() -> dict[str, tuple[str, str]]:
     insides do not fit, the reason. Empty where they were not asked for."""
     found: dict[str, tuple[str, str]] = {}
     if _awaited_libraries:
-        from ._libraries import SEAMS
+        from ._libraries import SEAMS, misfits
 
         for seam in SEAMS:
-            top = seam.module.partition(".")[0]
+            top = seam.module.partition(".")[0].replace("httpcore", "httpx")
             name = seam.module if top == "urllib" else top
             state = _states.get(seam, (WAITING, ""))
+            if name in misfits:
+                state = FAILED, misfits[name]
             if found.get(name, (WAITING,))[0] != FAILED and state[0] != WAITING:
                 found[name] = state
             found.setdefault(name, state)
@@ -324,6 +331,8 @@ def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -
 def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple[Any, str]]:
     """The owners and names of what a row stands for; raises LookupError where it is not there,
     though this release should have it."""
+    any_of = not seam.since  # of another library, whose releases differ
+    nothing = True
     of_its_own = {path for row in rows for path in row.attributes.split()}
     for path in seam.attributes.split():
         path, _, name = path.rpartition(".")
@@ -346,11 +355,14 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 for key, value in vars(owner).items()
                 if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
             ]
-        if not found and "*" not in path and is_due(seam):
+        if not found and "*" not in path and not any_of and is_due(seam):
             from .hint.nearest import missing_attribute
 
             raise LookupError(missing_attribute(module, path, name))
+        nothing = nothing and not found
         yield from found
+    if any_of and nothing:
+        raise LookupError(f"{module.__name__} has no {seam.attributes.replace(' ', ' or ')}")
 
 
 def _own(owner: Any, name: str) -> Any:
@@ -443,8 +455,9 @@ def _tell() -> None:
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(
-            f"cannot patch {'; '.join(told)}: what these modules send is recognised by its host "
-            "alone; upgrade dashscope-ws-patch, and see `python -m dashscope_ws_patch doctor`"
+            f"cannot patch {'; '.join(told)}: what modules of dashscope send is recognised by its "
+            "host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see "
+            "`python -m dashscope_ws_patch doctor`"
         )
 
 

@@ -34,7 +34,7 @@ from ._decision import (
     workspace_in_headers,
 )
 from ._edge import OF_CLIENT, SENT
-from ._hosts import require_host_label, workspace_in_host
+from ._hosts import own_host, require_host_label, workspace_in_host
 from ._methods import Adapter, Disguised, method, stand_in
 from ._workspace import Scope
 from .hint.watch import fine, look, watched
@@ -342,7 +342,10 @@ def session(function: Any) -> Any:
     def __init__(self: Any, client: Any, *args: Any, **kwargs: Any) -> None:
         function(self, client, *args, **kwargs)
         found, url = client.config.workspace, kwargs.get("ws_url")
+        region = None if url else client.config.region
         if is_named(found) or is_named(kwargs.get("workspace")):
+            if "_session_kwargs" not in vars(self):
+                vars(self)[KEPT] = Sender(region=region)
             return
         born = scope_here() or getattr(found, "born", None)
         named = kwargs.get("workspace_id") or getattr(found, "named", None)
@@ -351,7 +354,6 @@ def session(function: Any) -> Any:
             self._session_kwargs["workspace"] = space
         else:
             chosen = BY_CALL if url else BY_SDK
-            region = None if url else client.config.region
             vars(self)[KEPT] = Sender(space, self._url, chosen, region, born)
 
     return __init__
@@ -382,6 +384,11 @@ def _handshake(kwargs: dict[str, Any]) -> Any:
     named = workspace if is_named(workspace) else workspace_in_headers(given) or workspace
     chosen = BY_CALL if kwargs.get("url") else BY_PROGRAM
     target, headers, space, source = settle(url, None, named, chosen)
+    if not target and space:  # the SDK would build it from the workspace
+        config, region = sdk("dashscope.v2._config"), kwargs.get("region")
+        default = config.workspace_ws_url(space, config.WS_INFERENCE_PATH, region)
+        moved = own_host(default, space, region or config.DEFAULT_REGION)
+        target = target if moved == default else moved
     if target != url:
         kwargs = {**kwargs, "url": target}
     if headers is not None:

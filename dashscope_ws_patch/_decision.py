@@ -113,6 +113,20 @@ _FIRST, _SECOND, _REQUIRE_SCOPE, _OWN_HOST = (
 Decision = tuple[Any, Any, Optional[str], Optional[str]]
 
 
+class SettledHeaders(dict):  # type: ignore[type-arg]
+    """Headers of a handshake that the SDK's layer has settled: the library below takes them as they
+    are. They pass through websocket-client, which may shake hands much later, in another thread."""
+
+
+class SettledLines(list):  # type: ignore[type-arg]
+    """The same in "Name: value" lines."""
+
+
+def as_settled(headers: Any) -> Any:
+    """A copy of the headers of a handshake, with the mark that they are settled."""
+    return SettledHeaders(headers) if isinstance(headers, dict) else SettledLines(headers or ())
+
+
 def settle(
     url: str,
     headers: Any = None,
@@ -151,7 +165,7 @@ def settle(
         if PLACEHOLDER in url:
             url = filled(url, named)
         if own_host:
-            url = _hosts.own_host(url, named)
+            url = _hosts.own_host(url, named, region)
         return url, headers, named, named.source if type(named) is Settled else "named"
     found = named
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
@@ -163,7 +177,7 @@ def settle(
     if label is not None and chosen is BY_CALL and by_host:
         return url, headers, label, "host"
     if workspace:  # rules 1 and 2
-        if workspace == found:
+        if workspace == found and not own_host:
             return url, headers, workspace, source
     else:
         scope = scope_here() or _born_here() or getattr(found, "born", None)
@@ -184,15 +198,16 @@ def settle(
         if region:
             url = _shared_endpoint(url, region)
         return url, without_workspace(headers or {}), None, source
-    if label is not None:
+    moved = _hosts.own_host(url, workspace, region) if own_host else url
+    if moved is not url:
+        url = moved
+    elif label is not None:
         if label != workspace:
             url = with_host_workspace(url, workspace)
     elif region:
         url = on_host_of(url, workspace, region)
     elif PLACEHOLDER in url:
         url = filled(url, workspace)
-    elif own_host:
-        url = _hosts.own_host(url, workspace)
     header = _settled(workspace, source)
     if not blank and (not headers or headers.__class__ is dict):
         headers = {**headers, HEADER: header} if headers else {HEADER: header}

@@ -19,7 +19,16 @@ from weakref import ref
 
 from . import _decision
 from ._carry import in_scope, unseen
-from ._decision import BASES, HEADER, is_named, scope_here, sdk, settle, workspace_in_headers
+from ._decision import (
+    BASES,
+    HEADER,
+    as_settled,
+    is_named,
+    scope_here,
+    sdk,
+    settle,
+    workspace_in_headers,
+)
 from ._hosts import in_url, workspace_in_host
 from ._methods import Wrapper
 from ._workspace import Scope, scope
@@ -167,24 +176,28 @@ def _own(library: Any, wrapped: Any) -> Any:
 
 
 def _placed(
-    service: Service, url_at: int, key: str, args: Any, kwargs: dict[str, Any], owner: Any = None
+    service: Service,
+    url_at: int,
+    key: str,
+    args: Any,
+    kwargs: dict[str, Any],
+    owner: Any = None,
+    named: str | None = None,
 ) -> Any:
     """The arguments with URL and headers settled, and what is sent then; ``owner`` is the object
-    whose request it is."""
+    whose request it is, ``named`` the workspace that its session names."""
     url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
     if url is None or isinstance(url, bytes):
         return args, kwargs, None
     text = url if isinstance(url, str) else str(url)  # of httpx, or yarl
-    # websocket-client takes headers by position too.
-    by_place = key == "header" and len(args) > url_at + 1
-    headers = args[url_at + 1] if by_place else kwargs.get(key)
+    headers = kwargs.get(key)
     if owner is None:
-        target, placed, workspace, source = settle(text, headers, service=service)
+        target, placed, workspace, source = settle(text, headers, named, service=service)
     else:
         target, placed, workspace, source = settled_for(owner, text, headers, service)
-    if by_place:
-        args = (*args[: url_at + 1], placed, *args[url_at + 2 :])
-    elif placed is not headers:
+    if key == "header":
+        placed = as_settled(placed)
+    if placed is not headers:
         kwargs = {**kwargs, key: placed}
     if target is not text:
         if "url" in kwargs:
@@ -209,7 +222,12 @@ def _websocket_app(
 ) -> Any:
     """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
     owner = getattr(kwargs.get("on_message"), "__self__", None)
+    rest = args[2:]
+    if len(args) > 1:  # it takes headers by position too
+        args, kwargs = args[:1], {**kwargs, "header": args[1]}
     args, kwargs, sent = _placed(service, 0, "header", args, kwargs, owner)
+    if rest:
+        args = (*args, kwargs.pop("header"), *rest)
     if owner is not None and sent is not None:
         sent_for[owner] = sent[:3]
         for event in {"on_message", "on_error"} & kwargs.keys():
@@ -218,7 +236,8 @@ def _websocket_app(
 
 
 def _guard_app(service: Service, app: Any, _: Any = None) -> None:
-    app.url, app.header, _, _ = settle(app.url, app.header, service=service)
+    app.url, header, _, _ = settle(app.url, app.header, service=service)
+    app.header = as_settled(header)
 
 
 #: Where the owners of websockets show the workspace that they were told.
@@ -289,9 +308,8 @@ def _send_guarded(
 ) -> Any:
     """Call ``send``, the method of ``session`` that all its requests pass."""
     own = getattr(session, "headers", None)
-    if own and not kwargs.get(key) and workspace_in_headers(own):
-        return send(*args, **kwargs)
-    args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
+    named = workspace_in_headers(own) if own and not kwargs.get(key) else None
+    args, kwargs, sent = _placed(service, url_at, key, args, kwargs, named=named)
     return watched(send(*args, **kwargs), sent)
 
 

@@ -89,18 +89,12 @@ def with_host_workspace(url: str, workspace: str) -> str:
     return urlunsplit(parts._replace(netloc=before + at + host))
 
 
-@functools.lru_cache(1024)
 def on_host_of(url: str, workspace: str, region: str) -> str:
     """``url`` moved to the host of ``workspace`` in ``region``; port, path and query stay.
 
     Raises WorkspaceError where ``workspace`` is no host label.
     """
-    require_host_label(workspace)
-    parts = urlsplit(url)
-    before, at, host = parts.netloc.rpartition("@")
-    _, colon, port = host.partition(":")
-    host = f"{workspace}.{region}{DOMAIN}{colon}{port}"
-    return urlunsplit(parts._replace(netloc=before + at + host))
+    return _moved(url, workspace, "", region)
 
 
 def filled(url: str, workspace: str) -> str:
@@ -171,19 +165,36 @@ def _entries(text: str) -> list[str]:
 # The workspace's own host
 
 
-def own_host(url: str, workspace: str) -> str:
+def own_host(url: str, workspace: str, region: str | None = None) -> str:
     """``url`` on the host of ``workspace``, if that was asked for and it leads to a shared host.
 
+    ``region`` is that of a default endpoint, which moves too: nobody has named its host.
     Raises WorkspaceError where what was asked for is no region's name, or ``workspace`` no label of
     a host name.
     """
-    wanted = (_workspace.variable(OWN_HOST) if asked is None else asked).lower()
-    region = SHARED.get((urlsplit(url).hostname or "").rstrip("."))
-    if not region or wanted in OFF:
-        return url
-    if wanted not in ON:
+    wanted = _workspace.variable(OWN_HOST) if asked is None else asked
+    return _moved(url, workspace, wanted or "0", region)
+
+
+def _moved(url: str, workspace: str, wanted: str, region: str | None) -> str:
+    scheme, slashes, rest = url.partition("//")
+    authority, slash, path = rest.partition("/")
+    host = _own_authority(authority, workspace, wanted, region)
+    return url if host == authority else f"{scheme}{slashes}{host}{slash}{path}"
+
+
+# By the authority alone, since paths are ever new ones.
+@functools.lru_cache(1024)
+def _own_authority(authority: str, workspace: str, wanted: str, region: str | None) -> str:
+    wanted, found = wanted.lower(), _AUTHORITY.fullmatch(authority)
+    region = region or (SHARED.get(found[1].lower().rstrip(".")) if found else None)
+    if found is None or region is None or wanted in OFF[1:]:
+        return authority
+    if wanted and wanted not in ON:
         region = _require_region(wanted)
-    return on_host_of(url, workspace, region)
+    require_host_label(workspace)
+    host = f"{workspace}.{region}{DOMAIN}"
+    return authority[: found.start(1)] + host + authority[found.end(1) :]
 
 
 def ask_for_own_host(wanted: bool | str) -> None:
@@ -192,13 +203,11 @@ def ask_for_own_host(wanted: bool | str) -> None:
     Raises WorkspaceError for anything that is no region's name.
     """
     global asked
-    text = wanted.strip() if isinstance(wanted, str) else "1" if wanted else "0"
-    asked = text if text.lower() in (*ON, *OFF) else _require_region(text)
+    text = wanted.strip().lower() if isinstance(wanted, str) else "1" if wanted else "0"
+    asked = text if text in (*ON, *OFF) else _require_region(text)
 
 
 def _require_region(name: str) -> str:
     if not _REGION.fullmatch(name):
-        raise WorkspaceError(
-            f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}"
-        )
+        raise WorkspaceError(f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}")
     return name

@@ -25,6 +25,8 @@ def method(make: _Make) -> Adapter:
     unseen({"make": make}, make.__module__)
 
     def adapter(original: Any, disguise: Any = None) -> Any:
+        if isinstance(original, types.MethodType):  # what another patcher has put back into a class
+            return types.MethodType(adapter(original.__func__), original.__self__)
         for kind in (classmethod, staticmethod):
             if isinstance(original, kind):
                 real = issubclass(type(original), kind)

@@ -76,6 +76,7 @@ def _sent(request: Any) -> Any:
     session = known.get("_external_session") or known.get("_external_aio_session")
     named = session is not None and workspace_in_headers(getattr(session, "headers", None))
     if named:
+        request.url = settle(request.url, None, named)[0]
         return request.url, named, "named", request
     request.url, request.headers, workspace, source = settle(request.url, request.headers)
     return request.url, workspace, source, request
@@ -93,11 +94,15 @@ def list_tasks(function: Any) -> Any:
     at = code.co_varnames.index("workspace")
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
-        if not str(kwargs.get("workspace") or "").strip() and len(args) <= at:
-            base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
-            base, _, workspace, source = settle(base)
-            if source not in (None, "host") and workspace is not None:
-                kwargs.update(base_address=base, workspace=workspace)
+        given = args[at] if len(args) > at else kwargs.get("workspace")
+        base = kwargs.get("base_address") or sdk("dashscope").base_http_api_url
+        named = given if is_named(given) else None
+        url, _, workspace, source = settle(base, None, named)
+        if source not in (None, "host") and workspace is not None:
+            if url != base:
+                kwargs["base_address"] = url
+            if not named and len(args) <= at:
+                kwargs["workspace"] = workspace
         return await function(*args, **kwargs)
 
     return listed
@@ -160,7 +165,7 @@ def call(function: Any) -> Any:
             result = function(*args, **kwargs)
         else:
             result = _on_behalf(workspace, born, function, args, kwargs)
-        return _later(result, workspace, born) if lazy else result
+        return _later(result, workspace, born) if lazy or born else result
 
     return call
 

@@ -22,7 +22,7 @@ from ._decision import (
     sdk,
     settle,
 )
-from ._hosts import require_host_label, with_host_workspace, workspace_in_host
+from ._hosts import own_host, require_host_label, with_host_workspace, workspace_in_host
 from ._methods import method
 from ._workspace import Scope
 
@@ -60,8 +60,10 @@ def _mark(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sende
     named = InHost(workspace) if told else getattr(workspace, "named", None)
     chosen = BY_CALL if told or is_named(url) else BY_PROGRAM if _configured_url() else BY_SDK
     found = Found(None if named else transport.workspace, born, named)
-    mounted = isinstance(workspace, Found)
-    sender = Sender(found, transport.base_url, chosen, born=born, mounted=mounted)
+    mounted, base = isinstance(workspace, Found), transport.base_url
+    default = not is_named(url) and not _configured_url() and workspace_in_host(base)
+    region = urlsplit(base).netloc.split(".")[1] if default else None
+    sender = Sender(found, base, chosen, region, born, mounted=mounted)
     vars(transport)[KEPT] = sender
     return sender
 
@@ -100,10 +102,12 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
     url, body = transport._absolute_url(path), kwargs.get("json")
     given = kwargs.get("extra_headers")
     known = vars(transport).get(KEPT) or _older(transport)
-    found, base, chosen, _, born, _, mounted = known
+    found, base, chosen, region, born, _, mounted = known
     if urlsplit(url).netloc != urlsplit(base).netloc:
         return transport, path, (url, None, None, body), None
     target, headers, workspace, source = settle(url, given, found, chosen)
+    if region and workspace is not None:
+        target = own_host(target, workspace, region)
     supplied = chosen is BY_SDK and not found
     if workspace is None and supplied and (mounted or scope_here() is None):
         # Its host is that of another tenant, or of an environment that has changed: the SDK says

@@ -26,6 +26,7 @@ from ..hint import neighbours as near
 from ..hint.refusals import MAIN_ACCOUNT, MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED
 from ..selftest import prospect as _prospect
 from ..selftest.prospect import NOT_FOUND_OUT, OK, RIGHT, WRONG, Finding, Prospect, Verdict
+from ._both_hosts import REGIONS, ask_other, judged_both
 from ._console import patience, printable, show, tell, without_keys
 from ._language import _, current, sentences
 from ._service import Answer, ask, quiet
@@ -33,14 +34,6 @@ from .install import CommandError
 
 #: A small model that every region has.
 DEFAULT_MODEL = "qwen-plus"
-
-#: The hosts of a region that name no workspace. Other regions have workspace hosts alone.
-REGIONS = {
-    "cn-beijing": "dashscope.aliyuncs.com",
-    "ap-southeast-1": "dashscope-intl.aliyuncs.com",
-    "us-east-1": "dashscope-us.aliyuncs.com",
-    "cn-hongkong": "cn-hongkong.dashscope.aliyuncs.com",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +110,10 @@ def main(namespace: argparse.Namespace) -> int:
     else:
         answers = list(_asked(namespace, base, key, until))
         by_key = _judged(answers, namespace.model)
+        other = answers and ask_other(answers[-1], lambda name: _generation(name, namespace, until))
+        if other:
+            by_key = judged_both(by_key, answers[-1], other)
+            answers.insert(-1, other)
     started_here = here.verdict(namespace.workspace)
     if key is None and wanted is None and not here.scopes_only and not started_here.status:
         started_here = started_here._replace(status=WRONG)
@@ -264,7 +261,7 @@ def _asked(
     model, seconds = key.hide(options.model), f"{options.timeout:g}"
     tell(
         _(
-            "asking {host} for one token of {model}, two or three times (which may cost a fraction "
+            "asking {host} for one token of {model}, two to four times (which may cost a fraction "
             "of a cent), for {seconds} seconds at most",
             host=host,
             model=model,
@@ -272,17 +269,20 @@ def _asked(
         )
     )
     bound = _hosts.workspace_in_host(url) or "{workspace_id}" in url
+    malformed, named, moves = False, None, False
+    try:
+        named = options.workspace or _decision.ambient()[0]
+        moves = named is not None and _hosts.own_host(url, named) != url
+    except _workspace.WorkspaceError:
+        malformed = True  # said among the findings
     if not bound:  # a host that is would be called with its workspace in any case
         with shim.use_workspace(None):
             answer = _generation(_("without a workspace"), options, until)
         yield answer
-        if answer.final:
+        # A key is bound to a region: the own host may be in another.
+        if answer.final and not (moves and answer.known is near.KEY):
             return
-    try:
-        named = options.workspace or _decision.ambient()[0]
-    except _workspace.WorkspaceError:
-        return  # said among the findings
-    if named or bound:
+    if not malformed and (named or bound):
         with _scope(options):
             yield _generation(_("with a workspace"), options, until)
 

@@ -24,13 +24,10 @@ from ._language import _
 #: The folder whose sitecustomize.py activates each Python that has it on PYTHONPATH.
 SITEDIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site")
 
-#: Asks for the workspace's own host.
-OWN_HOST = "DASHSCOPE_WS_PATCH_OWN_HOST"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``run`` takes on the command line."""
-    parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--clients] [--own-host[=REGION]] [--] command ..."
+    parser.usage = "%(prog)s [-h] [-w WORKSPACE] [--clients] [--own-host [REGION]] [--] command ..."
     parser.add_argument("-w", "--workspace", help=_("the value for DASHSCOPE_WORKSPACE"))
     parser.add_argument(
         "--clients",
@@ -41,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--own-host",
         nargs="?",
         const="1",
+        type=_region,
         metavar="REGION",
         help=_("set DASHSCOPE_WS_PATCH_OWN_HOST: requests go to the workspace's own host"),
     )
@@ -48,11 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.PARSER, help=_("the command and its arguments"))
 
 
+def _region(value: str) -> str:
+    # argparse would take the command for it.
+    if value.lower() in (*_workspace.ON, *_workspace.OFF) or re.fullmatch(
+        "[a-z]{2}(-[a-z0-9]+)+", value
+    ):
+        return value
+    told = _("{value} is no region, such as eu-central-1; before a command say: --own-host --",
+             value=repr(_workspace.masked(value)))  # fmt: skip
+    raise argparse.ArgumentTypeError(told)
+
+
 def main(namespace: argparse.Namespace) -> int:
     """Become the command."""
     command: list[str] = namespace.command
     command = command[command[0] == "--" :]
-    variables = {OWN_HOST: namespace.own_host, CLIENTS: "1" if namespace.clients else None}
+    variables = {
+        _workspace.OWN_HOST: namespace.own_host,
+        CLIENTS: "1" if namespace.clients else None,
+    }
     return run(command, namespace.workspace, variables)
 
 

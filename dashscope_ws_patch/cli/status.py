@@ -23,6 +23,8 @@ class Status:
     workspace: str | None = None
     #: The variable that the workspace comes from.
     source: str | None = None
+    #: The host that a request would go to, where the workspace's own was asked for.
+    host: str | None = None
     #: What stands in the way, or is worth knowing.
     notes: list[str] = field(default_factory=list)
     #: Whether something is wrong: the exit status is 1.
@@ -46,6 +48,7 @@ class Status:
             *(f"  {note}" for note in self.notes),
             *(f"  -> {todo}" for todo in self.advice),
             f"{_('workspace')}: {self.workspace or _('none')}{origin}",
+            *([f"{_('requests go to')}: {self.host}"] if self.host else []),
             f"{_('without the SDK')}: {beside_in_words(self.clients)}",
         ]
 
@@ -85,6 +88,7 @@ def status() -> Status:
     found = Status(sys.executable, here.active, here.ways)
     found.workspace = here.workspace and prospects.shown(here.workspace)
     found.source = here.source
+    found.host = here.host and prospects.host_shown(here.host)
     if here.scopes_only:
         found.workspace = found.source = None
     found.clients = here.asks_for_libraries

@@ -140,9 +140,10 @@ def look(outcome: Any, sent: Sent) -> None:
         logging.getLogger("dashscope_ws_patch").debug("no hint", exc_info=True)
 
 
-def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
+def overheard(content: Any, answer: Any, noted: Any = None, handshake: bool = False) -> None:
     """Look at what a request of another library was answered, of which the program has read
-    ``content``; never raises."""
+    ``content``; never raises. ``noted`` is the workspace that was added, and its source; None where
+    nobody has noted it, and it is what would be added now."""
     from .._decision import ambient, workspace_in_headers
     from .._hosts import in_url, workspace_in_host
 
@@ -151,13 +152,17 @@ def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
         request = getattr(answer, "request", None) or answer.request_info  # of aiohttp
         url = str(request.url)
         if in_url(url) or workspace_in_host(url):
-            sent, (workspace, source) = workspace_in_headers(request.headers), ambient()
+            named, (workspace, source) = workspace_in_headers(request.headers), noted or ambient()
+            if named and named != workspace:
+                workspace, source = named, "named"
+            elif not named and workspace_in_host(url):
+                workspace = source = None
             outcome: Any = {"code": status, "message": content}
             if not handshake:
                 outcome = types.SimpleNamespace(
                     status_code=status, _content=content, request=request
                 )
-            look(outcome, (url, sent, source if sent == workspace else "named", request))
+            look(outcome, (url, workspace, source, request))
     except Exception:  # malformed is told where it is used
         return
 

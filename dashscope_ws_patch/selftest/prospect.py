@@ -74,6 +74,8 @@ class Prospect(NamedTuple):
     obstacles: tuple[str, ...] = ()
     #: False where there is no SDK that could be patched.
     has_sdk: bool = True
+    #: The host that a request would go to, where DASHSCOPE_WS_PATCH_OWN_HOST asks for its own.
+    host: str | None = None
 
     @property
     def asks_for_libraries(self) -> bool:
@@ -172,7 +174,10 @@ def prospect(timeout: float | None = None) -> Prospect:
     if "broken" not in told and "bare" not in told:
         findings.append(_trial(told, came, off, workspace, [base["names"] for base in bases]))
     ways = ways if came else []
-    return Prospect(findings, workspace, source, came, ways, scopes_only, tuple(notes), has_sdk)
+    host = told.get("host") if _workspace.variable(_workspace.OWN_HOST) else None
+    return Prospect(
+        findings, workspace, source, came, ways, scopes_only, tuple(notes), has_sdk, host
+    )
 
 
 def this_python() -> list[str]:
@@ -397,6 +402,8 @@ def _trial(
     if carried:
         names = joined(map(shown, carried))
         found = _("{program} sent {workspaces}", program=program, workspaces=names)
+        if _workspace.variable(_workspace.OWN_HOST):
+            found = _("{found}, to {host}", found=found, host=host_shown(host))
     else:
         found = _("{program} sent no header to {host}", program=program, host=host_shown(host))
     right = carried == [workspace] or (not carried and (workspace is None or workspace in bases))

@@ -69,13 +69,16 @@ def ca_file() -> str:
 def server_context() -> ssl.SSLContext:
     """A server-side context with a valid certificate for whatever name a client asks for.
 
-    For exact names, because OpenSSL lets no wildcard match a label with an underscore, such as
-    the first of ``ws_x.cn-beijing.maas.aliyuncs.com``.
+    For hosts of workspaces a wildcard of their region, as the service has it; for exact names else,
+    because OpenSSL lets no wildcard match a label with an underscore, such as the first of
+    ``ws_x.cn-beijing.maas.aliyuncs.com``.
     """
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        label, _dot, region = (name or "").partition(".")
         if name:
-            connection.context = _context(name)
+            wildcard = region.endswith(".maas.aliyuncs.com") and "_" not in label
+            connection.context = _context(f"*.{region}" if wildcard else name)
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)

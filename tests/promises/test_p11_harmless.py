@@ -141,6 +141,51 @@ def test_p11_objects_are_pickled_and_copied(loopback: Loopback) -> None:
         assert vars(_service()) == vars(service)
 
 
+def test_p11_a_class_with_a_bound_method_in_it(loopback: Loopback) -> None:
+    """What some patchers leave when they go: ``setattr(kind, name, getattr(kind, name))``."""
+    kind = find(GENERATION)
+    unpatch()
+    original = vars(kind)["call"]
+    try:
+        kind.call = kind.call
+        patch()
+        with use_workspace("ws_a"):
+            kind().call("m", "hi")
+            kind.call("m", "hi")
+        unpatch()
+    finally:
+        kind.call = original
+    assert seen(loopback) == ["ws_a", "ws_a"]
+
+
+@pytest.mark.parametrize("pickler", ["cloudpickle", "dill"])
+def test_p11_functions_are_pickled_by_value(pickler: str) -> None:
+    module = pytest.importorskip(pickler)
+    code = f"""
+    import {pickler} as pickler, dashscope_ws_patch as shim
+    from dashscope.client.base_api import BaseApi
+
+    @shim.use_workspace("ws_a")
+    def ask():
+        return shim.get_workspace()
+
+    assert pickler.loads(pickler.dumps(ask))() == "ws_a"
+    if pickler.__name__ == "cloudpickle":
+        assert pickler.loads(pickler.dumps(BaseApi.call)).__name__ == "call"
+    """
+    assert module and run(code).returncode == 0
+
+
+def test_p11_import_specs_can_be_copied() -> None:
+    code = """
+    import copy, importlib.util, dashscope_ws_patch
+    copied = copy.deepcopy(importlib.util.find_spec("dashscope"))
+    assert copied.name == "dashscope" and hasattr(copied.loader, "exec_module")
+    """
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_p11_bound_methods_are_deep_copied_with_their_object() -> None:
     service = _service()
     service.hook = service.list_vocabularies
