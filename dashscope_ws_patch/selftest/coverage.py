@@ -20,6 +20,7 @@ from typing import Any
 
 from .. import _activation
 from .._activation import APPLIED, SDK
+from ..cli._language import _ as in_language
 from .audit import FOREIGN, Egress
 
 
@@ -38,7 +39,7 @@ def folder_for(path: str) -> str:
         is_there = (folder / SDK / "version.py").is_file()
         if is_there and (folder != given.parent or given.name == SDK):
             return str(folder)
-    raise FileNotFoundError(f"no package {SDK!r} in {path}")
+    raise FileNotFoundError(in_language("no package {name} in {path}", name=SDK, path=path))
 
 
 def sdk_version() -> str | None:
@@ -109,8 +110,8 @@ def _places(seam: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _code(original: Any) -> Any:
-    """The code of a function or method, also of one that a replacement stands for."""
-    function = getattr(original, "__func__", original)
+    """The code of a function, method or property, also of one that a replacement stands for."""
+    function = getattr(original, "fget", getattr(original, "__func__", original))
     return getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
 
 

@@ -31,6 +31,7 @@ from ..cli._console import show
 from ..cli._language import _
 from ..cli.install import CommandError
 from . import audit as _audit
+from . import coverage
 from .prospect import Prospect, Verdict, beside_in_words, prospect, shown
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``."""
     parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
     parser.add_argument("--verbose", action="store_true", help=_("each surface and each seam"))
+    parser.add_argument("--sdk", metavar="PATH", help=_("an unpacked release of the SDK to try"))
 
 
 class Row(NamedTuple):
@@ -82,11 +84,23 @@ class Findings(NamedTuple):
     seams: list[dict[str, str]]
     libraries: list[dict[str, Any]]
     egress: list[_audit.Egress]
+    #: The rows of the table that no surface passes through, and what sends and none drives.
+    not_passed: list[str]
+    not_driven: list[str]
     #: How many processes that drive the SDK have failed.
     broken: int
 
+    def misfits(self) -> list[str]:
+        """The seams that do not fit the SDK, a line each."""
+        return [
+            f"{_('FAILED seam')} {seam['module']}.{seam['attribute']}: "
+            + seam["reason"].removeprefix("LookupError: ")
+            for seam in self.seams
+            if seam["state"] == "failed"
+        ]
+
     def wrong(self) -> list[str]:
-        """What is wrong, a line each."""
+        """What else is wrong, a line each."""
         wrong = _("WRONG")
         return [
             *_uncovered(self.libraries),
@@ -103,21 +117,29 @@ class Findings(NamedTuple):
                 if not row.right
             ),
             *(
-                f"{_('FAILED seam')} {seam['module']}.{seam['attribute']}: {seam['reason']}"
-                for seam in self.seams
-                if seam["state"] == "failed"
-            ),
-            *(
-                f"{_('UNKNOWN way out')}: {way.place} ({way.way})"
+                f"{_('UNKNOWN way out')}: {way.place} ({way.way}): {way.row}"
                 for way in self.egress
                 if way.state == _audit.UNKNOWN
             ),
         ]
 
+    def untried(self) -> list[str]:
+        """What the surfaces tell nothing of, a line each."""
+        return [
+            *(_("no surface passes {name}", name=name) for name in self.not_passed),
+            *(_("no surface drives {name}", name=name) for name in self.not_driven),
+        ]
+
+
+#: The folder of an unpacked release of the SDK that is tried instead of the installed one.
+_sdk: str | None = None
+
 
 def main(options: argparse.Namespace) -> int:
     """Print the report. 0 if every request is right, and would be in a program started here; 1 if
     not; 2 where that could not be found out."""
+    if options.sdk:
+        _use_sdk(options.sdk)
     if find_spec("dashscope") is None:
         raise CommandError(_("dashscope is not installed: pip install dashscope"))
     # What the processes leave behind where they are interrupted goes with this folder.
@@ -125,11 +147,11 @@ def main(options: argparse.Namespace) -> int:
     children: list[subprocess.Popen[str]] = []
     try:
         for task, patched in ("story", True), ("drive", False), ("drive", True):
-            children.append(_child(task, patched, folder))
+            children.append(start_child(task, patched, folder))
         found = _found(children, progress=not options.json)
-        status, verdict = judged(
-            bool(found.wrong()), not found.rows or found.broken > 0, found.here
-        )
+        unfinished = not found.rows or found.broken > 0
+        misfits = len(found.misfits())
+        status, verdict = judged(bool(found.wrong()), unfinished, found.here, misfits)
         if options.json:
             print(json.dumps(_as_json(found, status, verdict), ensure_ascii=False, indent=2))
         else:
@@ -142,6 +164,18 @@ def main(options: argparse.Namespace) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _use_sdk(path: str) -> None:
+    """Have this process, and those that it starts, import the SDK that lies in ``path``."""
+    global _sdk
+    try:
+        _sdk = coverage.folder_for(path)
+    except FileNotFoundError as error:
+        raise CommandError(str(error)) from error
+    sys.path.insert(0, _sdk)
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_sdk, others)))
+
+
 def _found(children: list[subprocess.Popen[str]], progress: bool) -> Findings:
     story, native, shim = children
     try:
@@ -151,11 +185,11 @@ def _found(children: list[subprocess.Popen[str]], progress: bool) -> Findings:
         raise CommandError(said) from error
     told = list(_results(story))
     rows: list[Row] = []
-    seams: list[dict[str, str]] = []
+    last: dict[str, Any] = {}
     with _progress(progress) as proceed:
         for before, after in zip(_results(native), _results(shim)):
             if "seams" in after:
-                seams = after["seams"]
+                last = after
                 break
             if "total" in after:
                 proceed(0, after["total"])
@@ -173,21 +207,29 @@ def _found(children: list[subprocess.Popen[str]], progress: bool) -> Findings:
                 )
             )
             proceed(len(rows))
+    egress = _audit.audit()
+    ran = last.get("ran", [])
+    not_driven = {*coverage.not_driven(egress, ran), *last["not_driven"]} if ran else set()
     return Findings(
         here,
         rows,
         [chapter for chapter in told if "case" in chapter],
-        seams,
+        last.get("seams", []),
         [library for library in told if "library" in library],
-        _audit.audit(),
+        egress,
+        last.get("not_passed", []),
+        sorted(not_driven),
         sum(process.wait() != 0 for process in children),
     )
 
 
-def judged(wrong: bool, unfinished: bool, here: Prospect) -> tuple[int, str]:
-    """The exit status and the verdict, in one line."""
+def judged(wrong: bool, unfinished: bool, here: Prospect, misfits: int = 0) -> tuple[int, str]:
+    """The exit status and the verdict, in one line; ``misfits`` seams do not fit the SDK."""
     if wrong:
         return 1, _("NOT every request is right")
+    if misfits and not unfinished:
+        said = _("every request is right, but {number} seams no longer fit the SDK", number=misfits)
+        return 1, said
     verdict: Verdict = here.verdict()
     if verdict.status:
         todo = f" -> {verdict.advice}" if verdict.advice else ""
@@ -201,7 +243,8 @@ def judged(wrong: bool, unfinished: bool, here: Prospect) -> tuple[int, str]:
 
 def _print(found: Findings, verdict: str, verbose: bool) -> None:
     """The verdict, what is wrong, and what it rests on."""
-    wrong, rows = found.wrong(), found.rows
+    # What no longer fits is the reason for all else that is wrong.
+    wrong, rows = [*found.misfits(), *found.wrong()], found.rows
     show(verdict)
     for line in wrong if verbose else wrong[:ENOUGH]:
         show(line, "    ")
@@ -233,6 +276,8 @@ def _print(found: Findings, verdict: str, verbose: bool) -> None:
         )
     )
     show(_("libraries: {names}", names=_covered(found.libraries)), "    ")
+    for line in found.untried():
+        show(line, "    ")
     if verbose:
         _print_all(found)
 
@@ -274,7 +319,7 @@ def _as_json(found: Findings, status: int, verdict: str) -> dict[str, Any]:
         "verdict": verdict,
         "status": status,
         "right": status == 0,
-        "wrong": found.wrong(),
+        "wrong": [*found.misfits(), *found.wrong()],
         "environment": [finding._asdict() for finding in found.here.findings],
         "facts": _facts(found.here),
         "story": found.story,
@@ -282,6 +327,8 @@ def _as_json(found: Findings, status: int, verdict: str) -> dict[str, Any]:
         "leaks": sum(row.leaks for row in found.rows),
         "seams": found.seams,
         "audit": _audit.summary(found.egress),
+        "not passed": found.not_passed,
+        "not driven": found.not_driven,
         "libraries": found.libraries,
     }
 
@@ -336,7 +383,7 @@ def _facts(here: Prospect) -> dict[str, str]:
     named = shown(here.workspace) if here.workspace else _("none")
     return {
         "dashscope-ws-patch": _installed("dashscope-ws-patch"),
-        "dashscope": _installed("dashscope"),
+        "dashscope": coverage.sdk_version() or _installed("dashscope"),
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
         "the shim is": shim,
@@ -352,7 +399,7 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def _child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:
+def start_child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:
     # Nothing of the user's own settings, keys and proxies may reach the processes that send.
     environment = {
         name: value
@@ -363,7 +410,7 @@ def _child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:
     environment.update(DASHSCOPE_WORKSPACE=TENANT, DASHSCOPE_WS_PATCH=str(int(patched)))
     environment.update(TMPDIR=folder, TEMP=folder, TMP=folder)
     package = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
+    search = os.pathsep.join(filter(None, (_sdk, package, environment.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "dashscope_ws_patch.selftest.doctor", task],
         env={**environment, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
@@ -373,14 +420,14 @@ def _child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:
     )
 
 
-_MARK = "dashscope-ws-patch doctor: "
+MARK = "dashscope-ws-patch doctor: "
 
 
 def _results(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:  # the SDK prints on it too
-        if line.startswith(_MARK):
-            yield json.loads(line[len(_MARK) :])
+        if line.startswith(MARK):
+            yield json.loads(line[len(MARK) :])
 
 
 # The processes that drive the SDK
@@ -434,7 +481,10 @@ def drive_all() -> None:
 
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    with Loopback() as loopback, redirect(loopback.port):
+    is_patched = _activation.is_patched()
+    unwatched: contextlib.AbstractContextManager[Any] = contextlib.nullcontext(set())
+    watched = coverage.watching() if is_patched else unwatched
+    with Loopback() as loopback, redirect(loopback.port), watched as ran:
         drive = _surfaces.Drive(loopback)
         _surfaces.prepare(drive)
         driven = [*_surfaces.surfaces(), *_surfaces_v2.surfaces()]
@@ -454,7 +504,15 @@ def drive_all() -> None:
                 leaks=sum(bool(request.workspaces) for request in requests if request.foreign),
                 error=error,
             )
-    _write(seams=_seams() if _activation.is_patched() else [])
+    if not is_patched:
+        _write(seams=[])
+        return
+    _write(
+        seams=seam_states(),
+        ran=coverage.functions_that_ran(ran),
+        not_passed=coverage.rows_not_passed(ran),
+        not_driven=coverage.classes_not_driven(ran),
+    )
 
 
 def _is_right(request: Request) -> bool:
@@ -471,7 +529,7 @@ def named_in(request: Request) -> set[str]:
     return {workspace for workspace in (host, *written) if workspace}
 
 
-def _seams() -> list[dict[str, str]]:
+def seam_states() -> list[dict[str, str]]:
     from .. import _activation
 
     seams = []
@@ -487,7 +545,7 @@ def _seams() -> list[dict[str, str]]:
 
 
 def _write(**result: object) -> None:
-    print(_MARK + json.dumps(result), flush=True)
+    print(MARK + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

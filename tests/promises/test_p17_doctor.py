@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from changed_sdk import changed
 from environments import ROOT
+from sdk_calls import need
 
 from dashscope_ws_patch.cli._console import columns, wrapped
 from dashscope_ws_patch.selftest import audit as _audit
@@ -142,16 +144,17 @@ def test_p17_lines_are_wrapped_to_the_width_and_never_cut(
     error = "请求没有带业务空间" * 9 + " and more"
     row = {"surface": "text: 表面", "requests": 2, "right": 1, "leaks": 1, "error": error}
     seam = {"module": "dashscope.x", "attribute": "y" * 90, "state": "failed", "reason": "no"}
-    told(monkeypatch, tmp_path, audited, {"total": 20}, *[row] * 20, {"seams": [seam] * 9})
+    told(monkeypatch, tmp_path, audited, {"total": 20}, *[row] * 20, {"seams": [seam] * 6})
     monkeypatch.setattr(_doctor, "prospect", lambda: wrong)
     monkeypatch.setenv("COLUMNS", str(width))
-    assert _doctor.main(argparse.Namespace(json=False, verbose=False)) == 1
+    assert _doctor.main(argparse.Namespace(json=False, verbose=False, sdk=None)) == 1
     screen = capsys.readouterr().out.splitlines()
     assert screen[0] == "NOT every request is right"
+    assert screen[1].startswith("FAILED seam")
     assert [line for line in screen if columns(line) > width and " " in line.strip()] == []
     whole = "".join(line.strip() for line in screen).replace(" ", "")
     assert error.replace(" ", "") in whole
-    assert "and21morethatarewrong:--verbose" in whole
+    assert "and18morethatarewrong:--verbose" in whole
 
 
 def test_p17_a_row_ends_between_words_and_after_any_chinese_character() -> None:
@@ -258,14 +261,42 @@ def test_p17_json_has_the_keys_that_it_had(
         monkeypatch.setenv("DASHSCOPE_WORKSPACE", "llm-x1y2")
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        options = argparse.Namespace(json=True, verbose=False)
+        options = argparse.Namespace(json=True, verbose=False, sdk=None)
         assert _doctor.main(options) == status
         out, err = capsys.readouterr()
         report = json.loads(out)
         assert (report["right"], err) == (status == 0, "")
         keys = ["facts", "story", "surfaces", "leaks", "seams", "audit", "libraries", "right"]
-        assert {*report} == {*keys, "verdict", "status", "wrong", "environment"}
+        new = ["verdict", "status", "wrong", "environment", "not passed", "not driven"]
+        assert {*report} == {*keys, *new}
         assert report["status"] == status and "NOT right here" in report["verdict"]
         assert report["facts"]["the shim is"] == shim
         assert report["facts"]["ambient workspace"] == "llm-x1y2 (DASHSCOPE_WORKSPACE)"
         assert [row["right"] for row in report["surfaces"]] == [True]
+
+
+def test_p17_a_release_that_is_not_installed_can_be_tried(tmp_path: Path) -> None:
+    """What no longer fits comes first, each with the nearest name that the release has now."""
+    need("dashscope:Client")
+    copy = changed(tmp_path, "request methods", "new module")
+    (copy / "dashscope" / "version.py").write_text('__version__ = "9.8.7"\n')
+    command = [*DOCTOR, "--sdk", str(copy / "dashscope")]
+    wide = environment(COLUMNS="200")
+    ran = subprocess.run(command, env=wide, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    verdict, *screen = ran.stdout.splitlines()
+    fits = re.fullmatch(r"every request is right, but (\d+) seams no longer fit the SDK", verdict)
+    assert fits, ran.stdout
+    failed, rest = screen[: int(fits[1])], screen[int(fits[1]) :]
+    assert rest[0] == "" and all(line.startswith("FAILED seam dashscope.") for line in failed)
+    assert any(line.endswith(": HttpRequest has no `call`; it has `execute`") for line in failed)
+    assert "no surface drives dashscope.novelties:by_functions" in rest
+    assert not [line for line in rest if line.startswith("no surface passes dashscope.v2.client.")]
+    assert ", dashscope 9.8.7, " in ran.stdout and ", 0 unknown ways out\n" in ran.stdout
+
+
+def test_p17_a_path_without_an_sdk_is_told(tmp_path: Path) -> None:
+    command = [*DOCTOR, "--sdk", str(tmp_path)]
+    ran = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"dashscope-ws-patch doctor: no package dashscope in {tmp_path}\n"
