@@ -29,10 +29,14 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 #: The modules of their rows, known before ``_libraries`` is loaded.
 LIBRARIES = frozenset(
     {
-        "requests.sessions", "httpx._client", "httpx._models", "httpx2._client", "httpx2._models",
-        "aiohttp.client", "aiohttp.client_reqrep", "urllib3.connectionpool", "urllib.request",
-        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
-        "websockets.sync.client", "websockets.legacy.client",
+        "requests.sessions", "requests.adapters", "urllib3.connectionpool", "urllib.request",
+        "httpx._models", "httpcore._sync.connection_pool", "httpcore._async.connection_pool",
+        "httpcore._sync.http_proxy", "httpcore._async.http_proxy", "httpx2._models",
+        "httpcore2._sync.connection_pool", "httpcore2._async.connection_pool",
+        "httpcore2._sync.http_proxy", "httpcore2._async.http_proxy", "aiohttp.connector",
+        "aiohttp.client", "aiohttp.client_reqrep", "websocket._core", "websockets.asyncio.client",
+        "websockets.trio.client", "websockets.sync.client", "websockets.client",
+        "websockets.legacy.client",
     }
 )  # fmt: skip
 
@@ -150,6 +154,7 @@ def unpatch() -> None:
         _awaited_libraries, _hosts.asked = _NONE, None
         if _libraries_module is not None:
             _libraries_module.active = False
+            _libraries_module.misfits.clear()
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
@@ -180,12 +185,14 @@ def covered() -> dict[str, tuple[str, str]]:
     insides do not fit, the reason. Empty where they were not asked for."""
     found: dict[str, tuple[str, str]] = {}
     if _awaited_libraries:
-        from ._libraries import SEAMS
+        from ._libraries import SEAMS, misfits
 
         for seam in SEAMS:
-            top = seam.module.partition(".")[0]
+            top = seam.module.partition(".")[0].replace("httpcore", "httpx")
             name = seam.module if top == "urllib" else top
             state = _states.get(seam, (WAITING, ""))
+            if name in misfits:
+                state = FAILED, misfits[name]
             if found.get(name, (WAITING,))[0] != FAILED and state[0] != WAITING:
                 found[name] = state
             found.setdefault(name, state)
@@ -324,6 +331,8 @@ def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -
 def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple[Any, str]]:
     """The owners and names of what a row stands for; raises LookupError where it is not there,
     though this release should have it."""
+    any_of = not seam.since  # of another library, whose releases differ
+    nothing = True
     of_its_own = {path for row in rows for path in row.attributes.split()}
     for path in seam.attributes.split():
         path, _, name = path.rpartition(".")
@@ -346,11 +355,14 @@ def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple
                 for key, value in vars(owner).items()
                 if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
             ]
-        if not found and "*" not in path and is_due(seam):
+        if not found and "*" not in path and not any_of and is_due(seam):
             from .hint.nearest import missing_attribute
 
             raise LookupError(missing_attribute(module, path, name))
+        nothing = nothing and not found
         yield from found
+    if any_of and nothing:
+        raise LookupError(f"{module.__name__} has no {seam.attributes.replace(' ', ' or ')}")
 
 
 def _own(owner: Any, name: str) -> Any:
@@ -397,8 +409,8 @@ def _exchange(module: ModuleType, old: object, new: object, users: list[str]) ->
 
 def is_due(seam: Seam) -> bool:
     """Whether the SDK release that is installed should have what a row stands for."""
-    release = _numbers(sdk_release())
-    return _numbers(seam.since) <= release and not (seam.until and _numbers(seam.until) <= release)
+    release = numbers(sdk_release())
+    return numbers(seam.since) <= release and not (seam.until and numbers(seam.until) <= release)
 
 
 def sdk_release() -> str:
@@ -418,7 +430,7 @@ def sdk_release() -> str:
         return str(import_module(SDK + ".version").__version__)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def numbers(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".")[:3] if part.isdigit())
 
 
@@ -434,12 +446,18 @@ def _complain(what: str, error: Exception) -> None:
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
-    _look_for_modules()
+    try:
+        _look_for_modules()
+    except SeamError:
+        raise
+    except Exception as error:  # no wrapt, which was told already
+        _complain(f"the table of seams ({type(error).__name__}: {error})", error)
     told, _untold[:] = list(_untold), []
     if told:
         _workspace.warn(
-            f"cannot patch {'; '.join(told)}: what these modules send is recognised by its host "
-            "alone; upgrade dashscope-ws-patch, and see `python -m dashscope_ws_patch doctor`"
+            f"cannot patch {'; '.join(told)}: what modules of dashscope send is recognised by its "
+            "host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see "
+            "`python -m dashscope_ws_patch doctor`"
         )
 
 

@@ -233,7 +233,7 @@ async def coroutine(owned: Owned) -> Any:
     return await inner  # it holds here as well
 
 
-def _first_step(inner: Any) -> Any:
+def first_step(inner: Any) -> Any:
     """The first step of an async generator. The event loop closes the one around it, which closes
     this one: it must not do so on its own."""
     hooks = sys.get_asyncgen_hooks()
@@ -246,7 +246,7 @@ def _first_step(inner: Any) -> Any:
 
 def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
     """An async generator function; ``begin`` gives the inner async generator and what holds."""
-    first, awaited = _first_step, _awaitable_steps  # no globals: see decorated()
+    first, awaited = first_step, _awaitable_steps  # no globals: see decorated()
 
     async def in_scope(*args: Any, **kwargs: Any) -> Any:
         inner, held = begin(*args, **kwargs)

@@ -33,9 +33,9 @@ from ._decision import (
     without_workspace,
     workspace_in_headers,
 )
-from ._edge import SENT
+from ._edge import OF_CLIENT, SENT
 from ._hosts import own_host, require_host_label, workspace_in_host
-from ._methods import Adapter, method
+from ._methods import Adapter, Disguised, method, stand_in
 from ._workspace import Scope
 from .hint.watch import fine, look, watched
 
@@ -104,7 +104,10 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
     if chosen is not BY_CALL:
         put("base_url", Found(config.base_url, region=region))  # for uploads
     url = str(config.base_url)  # it may be an httpx.URL
-    vars(transport)[KEPT] = Sender(config.workspace, url, chosen, region, born, own_pool)
+    sender = Sender(config.workspace, url, chosen, region, born, own_pool)
+    vars(transport)[KEPT] = sender
+    if transport._owns_client:  # for the edge, where no row fits the transport
+        vars(pool)[OF_CLIENT] = sender
 
 
 def _named_by_pool(pool: Any) -> str | None:
@@ -192,7 +195,6 @@ def upload(original: Any) -> Any:
     """``check_and_upload_local``, as uploads of 2.x have imported it, with what their client holds:
     its certificate is asked for by the 1.x surface."""
 
-    @functools.wraps(original)
     def check_and_upload_local(*args: Any, **kwargs: Any) -> Any:
         url, workspace = kwargs.get("base_address"), kwargs.get("workspace")
         if not isinstance(url, str) or is_named(workspace):
@@ -206,7 +208,8 @@ def upload(original: Any) -> Any:
             kwargs.update(base_address=url, workspace=settled and str(settled))
         return _born(getattr(workspace, "born", None), original)(*args, **kwargs)
 
-    return check_and_upload_local
+    # Pickled as the one in the SDK's own module, which stays.
+    return stand_in(Disguised, original, check_and_upload_local)
 
 
 # HTTP

@@ -113,6 +113,20 @@ _FIRST, _SECOND, _REQUIRE_SCOPE, _OWN_HOST = (
 Decision = tuple[Any, Any, Optional[str], Optional[str]]
 
 
+class SettledHeaders(dict):  # type: ignore[type-arg]
+    """Headers of a handshake that the SDK's layer has settled: the library below takes them as they
+    are. They pass through websocket-client, which may shake hands much later, in another thread."""
+
+
+class SettledLines(list):  # type: ignore[type-arg]
+    """The same in "Name: value" lines."""
+
+
+def as_settled(headers: Any) -> Any:
+    """A copy of the headers of a handshake, with the mark that they are settled."""
+    return SettledHeaders(headers) if isinstance(headers, dict) else SettledLines(headers or ())
+
+
 def settle(
     url: str,
     headers: Any = None,

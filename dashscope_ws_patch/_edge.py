@@ -11,18 +11,26 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import FunctionType, ModuleType
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import urlsplit
 from weakref import ref
 
-import wrapt
-
 from . import _decision
 from ._carry import in_scope, unseen
-from ._decision import BASES, HEADER, is_named, scope_here, sdk, settle, workspace_in_headers
+from ._decision import (
+    BASES,
+    HEADER,
+    as_settled,
+    is_named,
+    scope_here,
+    sdk,
+    settle,
+    workspace_in_headers,
+)
 from ._hosts import in_url, workspace_in_host
+from ._methods import Wrapper
 from ._workspace import Scope, scope
 from .hint.watch import heard, watched
 
@@ -63,6 +71,9 @@ class Beside:
 births = Beside()
 sent_for = Beside()
 
+#: Whether a pool is lending one of its websockets.
+lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
+
 #: The hosts of base URLs that calls were given.
 hosts_named: set[str] = set()
 
@@ -101,7 +112,7 @@ def sender(original: Any, service: Service, library: Any = None) -> Any:
     """What stands for ``original``, a function or class of a library that sends; None for any
     other. ``library`` is where it is looked up again when it is called."""
     way = _way_of(original)
-    return way and wrapt.FunctionWrapper(original, functools.partial(way.call, service, library))
+    return way and Wrapper(original, functools.partial(way.call, service, library))
 
 
 def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
@@ -179,16 +190,14 @@ def _placed(
     if url is None or isinstance(url, bytes):
         return args, kwargs, None
     text = url if isinstance(url, str) else str(url)  # of httpx, or yarl
-    # websocket-client takes headers by position too.
-    by_place = key == "header" and len(args) > url_at + 1
-    headers = args[url_at + 1] if by_place else kwargs.get(key)
+    headers = kwargs.get(key)
     if owner is None:
         target, placed, workspace, source = settle(text, headers, named, service=service)
     else:
         target, placed, workspace, source = settled_for(owner, text, headers, service)
-    if by_place:
-        args = (*args[: url_at + 1], placed, *args[url_at + 2 :])
-    elif placed is not headers:
+    if key == "header":
+        placed = as_settled(placed)
+    if placed is not headers:
         kwargs = {**kwargs, key: placed}
     if target is not text:
         if "url" in kwargs:
@@ -213,7 +222,12 @@ def _websocket_app(
 ) -> Any:
     """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
     owner = getattr(kwargs.get("on_message"), "__self__", None)
+    rest = args[2:]
+    if len(args) > 1:  # it takes headers by position too
+        args, kwargs = args[:1], {**kwargs, "header": args[1]}
     args, kwargs, sent = _placed(service, 0, "header", args, kwargs, owner)
+    if rest:
+        args = (*args, kwargs.pop("header"), *rest)
     if owner is not None and sent is not None:
         sent_for[owner] = sent[:3]
         for event in {"on_message", "on_error"} & kwargs.keys():
@@ -222,7 +236,8 @@ def _websocket_app(
 
 
 def _guard_app(service: Service, app: Any, _: Any = None) -> None:
-    app.url, app.header, _, _ = settle(app.url, app.header, service=service)
+    app.url, header, _, _ = settle(app.url, app.header, service=service)
+    app.header = as_settled(header)
 
 
 #: Where the owners of websockets show the workspace that they were told.
@@ -259,7 +274,7 @@ def _importing(function: FunctionType, service: Service) -> Any:
         _, given, sent = _placed(service, 0, "headers", (), given)
         return watched(wrapped(**given), sent)
 
-    return wrapt.FunctionWrapper(function, call)
+    return Wrapper(function, call)
 
 
 # Objects that send, through one of their methods
@@ -298,6 +313,10 @@ def _send_guarded(
     return watched(send(*args, **kwargs), sent)
 
 
+#: Where a connection pool shows what the client was told and has found that it sends for.
+OF_CLIENT = "_dashscope_ws_patch_client"
+
+
 def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
     """A client of httpx, whose requests are built by one method. Its default headers, which httpx
     keeps as bytes, may name a workspace that the SDK has found."""
@@ -307,9 +326,15 @@ def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
         return
 
     def build_request(method: Any, url: Any, **options: Any) -> Any:
+        # A 2.x client marks its pool with what it was told and has found.
+        space, base, chosen, region = (vars(client).get(OF_CLIENT) or (found, "", None, None))[:4]
+        if is_named(space):
+            return build(method, url, **options)
         target = str(client._merge_url(url))
+        if urlsplit(target).netloc != urlsplit(base).netloc:
+            chosen = region = None
         moved, headers, workspace, source = settle(
-            target, options.get("headers"), found, service=service
+            target, options.get("headers"), space, chosen, region, service
         )
         options["headers"] = headers
         request = build(method, url if moved is target else moved, **options)

@@ -156,7 +156,7 @@ def _entries(text: str) -> list[str]:
     for entry in filter(None, entries):
         if not _ENTRY.fullmatch(entry):
             raise WorkspaceError(
-                f"the environment variable {HOSTS} has the entry {masked(entry)!r}, but "
+                f"the environment variable {HOSTS} has the entry {masked(entry, 253)!r}, but "
                 f"{HOSTS_RULE}"
             )
     return [entry.lower() for entry in entries if entry]

@@ -1,10 +1,10 @@
 """The libraries by which programs reach the service without the SDK: adapters, and their table.
 
-Each library is patched where every request passes last, each hop of a redirect for itself, and
-after all that may name a workspace (session, client, authentication, hooks) has had its say. What
-the program holds is never changed: the header goes into a copy, or into what the library has made
-for this one request, so that a redirect elsewhere has nothing to lose, and ``unpatch`` leaves
-nothing behind.
+Each library is patched at the lowest place of its own that still knows the host: every attempt and
+every hop of a redirect passes there by itself, after all that may name a workspace (session,
+client, middleware, hook, authentication, transport, adapter). The header goes into what the library
+writes, never into what the program holds, so that nothing made from an answer has it to lose, and
+``unpatch`` leaves nothing behind.
 
 Nothing here needs wrapt: a program that never imports the SDK does without it.
 """
@@ -13,416 +13,741 @@ from __future__ import annotations
 
 import functools
 import sys
-from contextlib import suppress
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from operator import itemgetter
 from socket import SHUT_RDWR
 from types import FunctionType, SimpleNamespace
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+from . import _hosts, _workspace
 from ._carry import in_scope
-from ._decision import HEADER, ambient, without_workspace, workspace_in_headers
-from ._hosts import in_url, is_unnamed
+from ._decision import HEADER, SettledHeaders, SettledLines, settle, text
+from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
 
-_NAME = HEADER.lower()
-# Of these very objects httpx makes the copies of its headers: a mark of what was added.
+_NAME, _LENGTH = HEADER.lower(), len(HEADER)
 _RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
 
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
 #: it to put it back, keeps it in use after ``unpatch``: then it does nothing.
 active = False
 
+#: Why a library is left alone, if its insides turned out not to fit while it sent.
+misfits: dict[str, str] = {}
+
+class _Filled(dict):  # type: ignore[type-arg]
+    """Headers to which the workspace was added. urllib3 hands them to itself for another attempt,
+    or hop, which may lead away from the service."""
+
+    def copy(self) -> _Filled:
+        return _Filled(self)
+
+
+#: Where what an answer leads to keeps the workspace that was sent, and its source, for the hint.
+_SENT = "_dashscope_ws_patch_sent"
+
 #: Whether a session of requests, below which urllib3 sends, names a workspace.
-_settled: ContextVar[bool] = ContextVar("dashscope_ws_patch.settled", default=False)
+_session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names", default=False)
 
 
-def _adapter(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """An adapter from ``make``, which is given the original to call as ``original(self, ...)``."""
+def _adapter(*parameters: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Makes an adapter from a function that is given the original, to call as ``original(self)``.
 
-    @functools.wraps(make)
-    def adapter(original: Any) -> Any:
-        called = original
-        if hasattr(type(original), "__get__") and not isinstance(original, FunctionType):
+    ``parameters`` are those that the original must begin with, after ``self``: a release that has
+    others is left alone.
+    """
 
-            def called(self: Any, *args: Any, **kwargs: Any) -> Any:  # another patcher's object
-                return original.__get__(self, type(self))(*args, **kwargs)
+    def adapter_of(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        @functools.wraps(make)
+        def adapter(original: Any) -> Any:
+            first = _parameters(original)[1 : len(parameters) + 1]
+            if first != parameters:
+                raise LookupError(f"it takes {', '.join(first)}, not {', '.join(parameters)}")
+            called = original
+            if hasattr(type(original), "__get__") and not isinstance(original, FunctionType):
 
-        # Attributes stay behind: by them other patchers know what they may take off.
-        return functools.wraps(original, updated=())(make(called))
+                def called(self: Any, *args: Any, **kwargs: Any) -> Any:  # another patcher's object
+                    return original.__get__(self, type(self))(*args, **kwargs)
 
-    return adapter
+            made = make(called)
+            # Attributes stay behind: by them other patchers know what they may take off.
+            return original if made is called else functools.wraps(original, updated=())(made)
 
+        return adapter
 
-class _Added(str):
-    """The workspace in a request that was sent, and in what requests makes the next hop of a
-    redirect from: it is decided anew there."""
-
-    def __reduce__(self) -> Any:
-        return str, (str(self),)  # with the response that a program pickles
-
-
-def _lacking(service: bool, *headers: Any) -> str | None:
-    """The workspace that a request lacks, if it goes to the service and none of its headers names
-    one."""
-    if active and service and not any(map(workspace_in_headers, headers)):
-        return ambient()[0]
-    return None
+    return adapter_of
 
 
-def _filled(headers: Any, workspace: str) -> Any:
-    """A copy of a mapping of headers, or of None, with the header."""
-    filled = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
-    for name in [name for name in filled if str(name).lower() == _NAME]:  # blank
-        del filled[name]
-    filled[HEADER] = workspace
-    return filled
+def _parameters(function: Any) -> tuple[str, ...]:
+    while hasattr(function, "__wrapped__"):  # by another patcher
+        function = function.__wrapped__
+    code = function.__code__
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+    return names
 
 
-def _require(fits: bool, what: str) -> None:
-    # The classes' public ways cost more than all the rest, and take three of four microseconds.
-    if not fits:
-        raise LookupError(f"{what} keeps its headers in another way")
+#: What is to be sent: the host that the request goes to, the workspace that it lacks, what it names
+#: then, and whether it has the header, blank, already. None where it goes as it is.
+_Lacking = Optional[tuple[str, Optional[str], Any, bool]]
 
 
-def _with_headers(request: Any, headers: Any) -> Any:
-    """A shallow copy; the libraries' own ways, and ``copy.copy``, lose some of what is sent."""
-    copy = object.__new__(type(request))
-    copy.__dict__ = known = request.__dict__.copy()
-    known["headers"] = headers
+def _lacking(library: str) -> Callable[[Callable[..., _Lacking]], Callable[..., _Lacking]]:
+    """Guards a function that looks into a request: where the insides of ``library`` do not fit, the
+    request goes as natively, and the user is told once."""
+
+    def guard(look: Callable[..., _Lacking]) -> Callable[..., _Lacking]:
+        def guarded(*request: Any) -> _Lacking:
+            if not active:
+                return None
+            try:
+                return look(*request)
+            except WorkspaceError:
+                raise
+            except Exception as error:
+                if library not in misfits:
+                    misfits[library] = f"{type(error).__name__}: {error}"
+                    _workspace.warn(
+                        f"the insides of this release of {library} do not fit "
+                        f"({misfits[library]}): what it sends goes without the workspace"
+                    )
+                return None
+
+        return guarded
+
+    return guard
+
+
+def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _Lacking:
+    """What a request to ``host``, which is the service's, lacks; ``headers`` are pairs.
+
+    ``named_above`` is whether its session names a workspace: then it goes as natively.
+    """
+    named, present = None, False
+    values = [v for name, v in headers if len(name) == _LENGTH and text(name).lower() == _NAME]
+    if values:
+        present = True
+        named = next(filter(None, (text(v).strip() for v in values if v)), None)
+    if named_above and not named:
+        return None
+    url, _, workspace, source = settle(f"https://{host}", {HEADER: named} if named else None)
+    return url[8:], None if named else workspace, (workspace, source), present
+
+
+def _copied(headers: Any, present: bool) -> Any:
+    """A copy of a mapping of headers without that of the workspace."""
+    store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
+    if isinstance(store, dict):
+        copy: Any = dict(store.values())
+    else:
+        copy = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
+    if present:
+        for name in [n for n in copy if text(n).lower() == _NAME]:
+            del copy[name]
     return copy
+
+
+def _lower(headers: Any) -> Any:
+    """The names of a mapping of headers, in lower case."""
+    store = getattr(headers, "_store", None)
+    return store if isinstance(store, dict) else {text(name).lower() for name in headers or ()}
+
+
+def _pairs(headers: Any) -> Any:
+    store = getattr(headers, "_store", None)
+    return store.values() if isinstance(store, dict) else (headers or {}).items()
+
+
+def _may_move() -> bool:
+    """Whether the workspace's own host was asked for, so that connections are chosen by it."""
+    return _hosts.asked is not None or bool(_workspace.variable(_workspace.OWN_HOST))
 
 
 # What the program has read
 
 
-def _read(content: Any, answer: Any) -> None:
-    """Give the hint where the service has refused in ``content``, the whole of its ``answer``."""
+def _note(key: Any, sent: Any) -> None:
+    known = getattr(key, "__dict__", None)
+    if known is not None:
+        known[_SENT] = sent
+
+
+def _read(content: Any, answer: Any, key: Any) -> None:
+    """Give the hint where the service has refused in ``content``, the whole of its ``answer``.
+    ``key`` is what was noted for it."""
     if content.__class__ is bytes and len(content) < 2048 and b"enied" in content and active:
         from .hint.watch import overheard
 
-        overheard(content, answer)
+        overheard(content, answer, getattr(key, _SENT, None))
 
 
-def _refused(error: Any, told: Callable[[], tuple[Any, Any]]) -> None:
-    """Give the hint where the handshake of a websocket, with the URL and headers that ``told``
-    returns, was answered with 403."""
+def _refused(error: Any, url: str, headers: Any = ()) -> None:
+    """Give the hint where the handshake of a websocket was answered with 403."""
     answer = getattr(error, "response", error)
     if 403 in (getattr(answer, "status_code", 0), getattr(answer, "status", 0)) and active:
         from .hint.watch import overheard
 
-        with suppress(Exception):
-            url, headers = told()
-            text = getattr(answer, "body", str(error))
-            sent = SimpleNamespace(url=url, headers=headers)
-            overheard(text, SimpleNamespace(status=403, request=sent), handshake=True)
+        request = SimpleNamespace(url=url, headers=headers)
+        answered = SimpleNamespace(status=403, request=request)
+        overheard(getattr(answer, "body", str(error)), answered, handshake=True)
 
 
-def _seen(look: Callable[[Any, Any], None], asynchronous: bool = True) -> Callable[[Any], Any]:
-    """An adapter of a method, of which ``look`` sees the object and the result, or the error."""
+def _reader(asynchronous: bool, key_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """An adapter of the method of an answer that reads it whole."""
 
     def make(original: Any) -> Any:
-        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                result = original(self, *args, **kwargs)
-            except Exception as error:
-                look(self, error)
-                raise
-            look(self, result)
-            return result
+        def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+            content = original(self, *args, **kwargs)
+            _read(content, self, key_of(self))
+            return content
 
-        async def method_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                result = await original(self, *args, **kwargs)
-            except Exception as error:
-                look(self, error)
-                raise
-            look(self, result)
-            return result
+        async def aread(self: Any, *args: Any, **kwargs: Any) -> Any:
+            content = await original(self, *args, **kwargs)
+            _read(content, self, key_of(self))
+            return content
 
-        return method_async if asynchronous else method
+        return aread if asynchronous else read
 
-    return _adapter(make)
+    return _adapter()(make)
 
 
-def _of_reader(answer: Any, content: Any) -> None:
-    _read(content, answer)
+# requests and urllib3
 
 
-def _of_aiohttp_websocket(session: Any, error: Any) -> None:
-    _refused(error, lambda: (error.request_info.url, error.request_info.headers))
-
-
-def _uri(connection: Any) -> Any:
-    protocol = connection.protocol
-    return getattr(protocol, "uri", None) or protocol.wsuri  # older releases
-
-
-def _of_websockets(connection: Any, error: Any) -> None:
-    uri = _uri(connection)
-    _refused(error, lambda: (f"wss://{uri.host}{uri.resource_name}", connection.request.headers))
-
-
-def _of_websockets_legacy(connection: Any, error: Any) -> None:
-    headers: Any = getattr(connection, "request_headers", None)
-    _refused(error, lambda: (f"wss://{headers.get_all('Host')[0]}{connection.path}", headers))
-
-
-# Adapters
-
-
-@_adapter
+@_adapter("request")
 def requests(original: Any) -> Any:
-    """``Session.send`` of requests, by which each hop of a redirect is sent too."""
-    plain = sys.modules["requests.structures"].CaseInsensitiveDict
-    _require(getattr(plain({"A": "b"}), "_store", None) == {"a": ("A", "b")}, "requests")
-
-    def store(headers: Any) -> Any:
-        return (headers if isinstance(headers, plain) else plain(headers))._store
-
-    def named(found: Any) -> Any:
-        return found and found[1] and found[1].strip()
+    """``Session.send`` of requests: what its session names, for urllib3 below, and the hint."""
 
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        given, workspace, sending = store(request.headers), None, original
-        found = given.get(_NAME)
-        ours = found is not None and found[1].__class__ is _Added
-        if in_url(request.url) and (ours or not named(found)):
-            if named(store(self.headers).get(_NAME)):
-                sending = in_scope(original, (_settled, True))
-            else:
-                workspace = _lacking(True)
-        if ours or workspace is not None:
-            sent = plain.__new__(plain)
-            sent._store = given.copy()
-            sent._store.pop(_NAME, None)  # a blank one may be spelled otherwise
-            if workspace is not None:
-                sent._store[_NAME] = (HEADER, _Added(workspace))
-            request = _with_headers(request, sent)
+        sending, names = original, _NAME in _lower(getattr(self, "headers", None))
+        if names is not _session_names.get():
+            sending = in_scope(original, (_session_names, names))
         answer = sending(self, request, *args, **kwargs)
-        _read(getattr(answer, "_content", None), answer)
+        _read(getattr(answer, "_content", None), answer, getattr(answer, "raw", None))
         return answer
 
     return send
 
 
-def _httpx_request(client: Any, request: Any) -> Any:
-    """What is sent for ``request``: itself, or a copy with the header."""
-    given, workspace = request.headers._list, None
-    found = _found(given)
-    ours = found and found[-1][0] is _RAW
-    if is_unnamed(request.url.host) and (ours or not _named(found)):
-        workspace = _lacking(not _named(_found(client.headers._list)))
-    if workspace is None and not ours:
-        return request
-    sent = object.__new__(type(request.headers))
-    sent.__dict__.update(request.headers.__dict__)
-    sent._list = [header for header in given if header not in found] if found else given.copy()
-    if workspace is not None:
-        sent._list.append((_RAW, _RAW_NAME, workspace.encode()))
-    return _with_headers(request, sent)
+@_adapter("request")
+def requests_chunked(original: Any) -> Any:
+    """``HTTPAdapter.send`` of requests before 2.30, which writes chunked bodies past urllib3's
+    ``urlopen``."""
+    if "_get_conn" not in getattr(getattr(original, "__code__", None), "co_names", ()):
+        return original
 
+    @_lacking("requests")
+    def look(request: Any) -> _Lacking:
+        chunked = request.body and "Content-Length" not in request.headers
+        if not chunked or not in_url(request.url):
+            return None
+        host = request.url.split("/", 3)[2]
+        return _settled(host, _pairs(request.headers), _session_names.get())
 
-def _found(headers: Any) -> Any:
-    if _RAW_NAME not in map(_name_of, headers):  # all that most requests pay
-        return ()
-    return [header for header in headers if header[1] == _RAW_NAME]
-
-
-def _named(found: Any) -> bool:
-    return bool(found) and any(value.strip() for _, _, value in found)
-
-
-_name_of = itemgetter(1)
-
-
-def httpx(library: str) -> Callable[[Any], Any]:
-    """``_send_single_request`` of a client of httpx or httpx2: one hop, ``send`` follows redirects.
-
-    ``library`` is the name of the one or the other.
-    """
-
-    def make(original: Any) -> Any:
-        headers = sys.modules[f"{library}._models"].Headers({"A": "b"})
-        _require(getattr(headers, "_list", None) == [(b"A", b"a", b"b")], library)
-
-        # Asynchronous or not: what is returned is awaited by its caller.
-        def _send_single_request(self: Any, request: Any) -> Any:
-            return original(self, _httpx_request(self, request))
-
-        return _send_single_request
-
-    return _adapter(make)
-
-
-@_adapter
-def aiohttp(original: Any) -> Any:
-    """The constructor of aiohttp's ``ClientRequest``: one for each hop, websockets' handshakes
-    included, whose headers are those of the call over those of the session."""
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        workspace = _lacking(is_unnamed(self.url.raw_host), self.headers)
+    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        found = look(request)
+        if found is None:
+            return original(self, request, *args, **kwargs)
+        host, workspace = found[:2]
+        scheme, _, _, *path = request.url.split("/", 3)
+        sent = request.copy()
+        sent.url = "/".join((scheme, "", host, *path))
         if workspace is not None:
-            self.headers[HEADER] = workspace
+            sent.headers[HEADER] = workspace
+        answer = original(self, sent, *args, **kwargs)
+        answer.request = request
+        return answer
 
-    return __init__
+    return send
 
 
-@_adapter
+@_lacking("urllib3")
+def _of_urllib3(pool: Any, url: str, headers: Any) -> _Lacking:
+    if url[:1] == "/":
+        host = pool.host
+    elif url[:4].lower() == "http":  # the pool of a proxy is given whole URLs
+        host = url.split("/", 3)[2]
+    else:
+        return None
+    if is_unnamed(host):
+        return _settled(host, _pairs(headers), _session_names.get())
+    if url[:1] != "/" and headers.__class__ is _Filled:
+        return host, None, None, True  # redirected away from the service
+    return None
+
+
+@_adapter("method", "url", "body", "headers")
 def urllib3(original: Any) -> Any:
-    """``HTTPConnectionPool.urlopen`` of urllib3, to which pool managers, and requests, come."""
+    """``HTTPConnectionPool.urlopen`` of urllib3, to which pool managers, and requests, come; it
+    calls itself for retries."""
 
     def urlopen(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        # The pool of a proxy is given whole URLs.
-        if not (is_unnamed(self.host) if url[:1] == "/" else in_url(url)):
+        headers = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
+        if headers is None:
+            headers = self.headers
+        found = _of_urllib3(self, url, headers)
+        if found is None:
             return original(self, method, url, *args, **kwargs)
-        given = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
-        headers = self.headers if given is None else given
-        workspace = _lacking(not _settled.get(), headers)
-        if workspace is not None:
-            headers = _filled(headers, workspace)
+        host, workspace, sent, present = found
+        if workspace is not None or sent is None:
+            headers = _copied(headers, present)
+            if workspace is not None:
+                headers[HEADER] = workspace
+                headers = _Filled(headers) if headers.__class__ is dict else headers
             if args[1:]:
                 args = (args[0], headers, *args[2:])
             else:
                 kwargs["headers"] = headers
-        answer = original(self, method, url, *args, **kwargs)
+        pool = self
+        if url[:1] != "/":
+            scheme, _, _, *path = url.split("/", 3)
+            url = "/".join((scheme, "", host, *path))
+        elif host != self.host:
+            pool = _pool_beside(self, host)
+        answer = original(pool, method, url, *args, **kwargs)
+        _note(answer, sent)
         content = getattr(answer, "_body", None)
         if content:
-            url = f"https://{self.host}{url}" if url[:1] == "/" else url
+            whole = f"https://{host}{url}" if url[:1] == "/" else url
             body = args[0] if args else kwargs.get("body")
-            sent = SimpleNamespace(url=url, headers=headers, body=body)
-            _read(content, SimpleNamespace(status=answer.status, request=sent))
+            request = SimpleNamespace(url=whole, headers=headers, body=body)
+            _read(content, SimpleNamespace(status=answer.status, request=request), answer)
         return answer
 
     return urlopen
 
 
-@_adapter
+_POOLS = "_dashscope_ws_patch_pools"
+
+
+def _pool_beside(pool: Any, host: str) -> Any:
+    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now."""
+    pools = vars(pool).setdefault(_POOLS, {})
+    beside = pools.get(host)
+    if beside is None:
+        beside = pools[host] = object.__new__(type(pool))
+        queue = pool.QueueCls(pool.pool.maxsize)
+        for _ in range(pool.pool.maxsize):
+            queue.put(None)
+        vars(beside).update(num_connections=0, num_requests=0, pool=queue)
+        weakref.finalize(pool, beside.close)
+    own = {"num_connections", "num_requests", "pool", _POOLS}
+    vars(beside).update({name: value for name, value in vars(pool).items() if name not in own})
+    for name in ("host", "_proxy_host", "_tunnel_host"):
+        if name in vars(beside):
+            setattr(beside, name, host)
+    return beside
+
+
+# httpx and httpx2, by httpcore
+
+
+@_lacking("httpx")
+def _of_httpcore(host: bytes, headers: Any) -> _Lacking:
+    name = host.decode("latin-1")
+    return _settled(name, headers) if is_unnamed(name) else None
+
+
+@_adapter()
+def httpcore(original: Any) -> Any:
+    """What a pool of connections of httpcore is asked by httpx: ``handle_request`` and its like."""
+    if original.__name__ == "__init__":
+        return original
+    parameters = _parameters(original)[1:4]
+
+    # Asynchronous or not: what is returned is awaited by its caller.
+    def handle_request(self: Any, request: Any) -> Any:
+        found = _of_httpcore(request.url.host, request.headers)
+        if found is not None:
+            url = request.url
+            copy = object.__new__(type(request))
+            copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
+            if (host := found[0].encode()) != url.host:
+                copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
+            _note(request.stream, found[2])
+            request = copy
+        return original(self, request)
+
+    def request(self: Any, method: Any, url: Any, headers: Any = None, *args: Any, **k: Any) -> Any:
+        found = _of_httpcore(url[1], headers or [])
+        if found is not None:
+            headers = _httpcore_headers(headers or [], found)
+            url = (url[0], found[0].encode(), *url[2:])
+        return original(self, method, url, headers, *args, **k)
+
+    if parameters[:1] == ("request",):
+        return handle_request
+    if parameters == ("method", "url", "headers"):  # before httpcore 0.14
+        return request
+    raise LookupError(f"it takes {', '.join(parameters)}")
+
+
+def _httpcore_headers(headers: Any, found: Any) -> Any:
+    host, workspace, _, present = found
+    if present and workspace:
+        headers = [header for header in headers if header[0].lower() != _RAW_NAME]
+    if workspace:
+        headers = [*headers, (_RAW, workspace.encode())]
+    if host.endswith(DOMAIN):  # moved
+        name = host.encode()
+        headers = [(n, _moved_host(v, name) if n.lower() == b"host" else v) for n, v in headers]
+    return headers
+
+
+def _moved_host(value: Any, host: Any) -> Any:
+    """The value of a Host header, bytes or text, for another host and the same port."""
+    _, colon, port = value.partition(b":" if isinstance(value, bytes) else ":")
+    return host + colon + port
+
+
+# aiohttp
+
+
+@_lacking("aiohttp")
+def _of_aiohttp(request: Any) -> _Lacking:
+    if request.method == "CONNECT":  # to a proxy, whatever its name
+        return None
+    host = request.url.raw_host
+    if not is_unnamed(host):
+        return None
+    return _settled(host, [(HEADER, value) for value in request.headers.getall(HEADER, ())])
+
+
+@_adapter("req")
+def aiohttp_connect(original: Any) -> Any:
+    """``connect`` of aiohttp's connectors, which choose the connection by the URL of the request:
+    here it is moved to the workspace's own host."""
+
+    def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        found = _of_aiohttp(req) if _may_move() else None
+        if found is not None and found[0] != req.url.raw_host:
+            vars(req)[_FOUND] = found
+            if "Host" in req.headers:
+                req.headers["Host"] = _moved_host(req.headers["Host"], found[0])
+            req.url = req.url.with_host(found[0])
+        return original(self, req, *args, **kwargs)
+
+    return connect
+
+
+#: Where a request that was moved keeps what its connection was chosen with, until it is sent.
+_FOUND = "_dashscope_ws_patch_found"
+
+
+@_adapter("conn")
+def aiohttp(original: Any) -> Any:
+    """``send`` of aiohttp's ``ClientRequest``, one for each hop, handshakes of websockets included:
+    it has the header for as long as it is written."""
+
+    def send(self: Any, conn: Any) -> Any:
+        found = vars(self).pop(_FOUND, None) or _of_aiohttp(self)
+        return original(self, conn) if found is None else filled(self, conn, found)
+
+    async def filled(self: Any, conn: Any, found: Any) -> Any:
+        workspace, sent = found[1:3]
+        headers, blank = self.headers, None
+        if workspace is not None:
+            blank = headers.popall(HEADER) if found[3] else ()
+            headers[HEADER] = workspace
+        try:
+            answer = await original(self, conn)
+        finally:
+            if blank is not None:
+                headers.popall(HEADER, None)
+                headers.extend([(HEADER, value) for value in blank])
+        _note(answer, sent)
+        return answer
+
+    return send
+
+
+@_adapter()
+def aiohttp_websocket(original: Any) -> Any:
+    """``ClientSession._ws_connect``, for the hint."""
+
+    async def _ws_connect(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(self, *args, **kwargs)
+        except Exception as error:
+            request = getattr(error, "request_info", None)
+            if request is not None:
+                _refused(error, str(request.url), request.headers)
+            raise
+
+    return _ws_connect
+
+
+# urllib.request
+
+
+class _Sent:
+    """A request of urllib.request as it is sent; all else is that of the program's own."""
+
+    def __init__(self, request: Any, **own: Any) -> None:
+        vars(self).update(own, _request=request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+@_lacking("urllib.request")
+def _of_urllib_request(request: Any) -> _Lacking:
+    if not in_url(request.full_url):
+        return None
+    headers = {**request.headers, **request.unredirected_hdrs}
+    return _settled(request.full_url.split("/", 3)[2], headers.items())
+
+
+@_adapter("http_class", "req")
 def urllib_request(original: Any) -> Any:
     """``AbstractHTTPHandler.do_open`` of urllib.request, which makes the next hop of a redirect
     from the request that its caller holds."""
 
     def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
-        workspace = _lacking(in_url(req.full_url), req.headers, req.unredirected_hdrs)
-        if workspace is not None:
-            unredirected = _filled(req.unredirected_hdrs, workspace)
-            req = _with_headers(req, without_workspace(req.headers))
-            req.unredirected_hdrs = unredirected
+        found = _of_urllib_request(req)
+        if found is not None:
+            host, workspace, _, present = found
+            own: dict[str, Any] = {}
+            if workspace is not None:
+                if present:
+                    own["headers"] = _copied(req.headers, present)
+                own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
+                own["unredirected_hdrs"][HEADER] = workspace
+            old = req.full_url.split("/", 3)[2]
+            if host != old:
+                own["host"] = host if req.host == old else req.host
+                own["_tunnel_host"] = host if req._tunnel_host == old else req._tunnel_host
+                own["selector"] = req.selector.replace(f"//{old}", f"//{host}", 1)
+                hosts = own.get("unredirected_hdrs", dict(req.unredirected_hdrs))
+                if hosts.get("Host") == old:
+                    hosts["Host"] = host
+                own["unredirected_hdrs"] = hosts
+            req = _Sent(req, **own)
         return original(self, http_class, req, **kwargs)
 
     return do_open
 
 
-@_adapter
+# websocket-client
+
+
+@_lacking("websocket")
+def _of_websocket(host: str, header: Any) -> _Lacking:
+    if header.__class__ in (SettledHeaders, SettledLines) or not is_unnamed(host):
+        return None
+    if not isinstance(header, dict):
+        header = dict(line.partition(":")[::2] for line in header or ())
+    return _settled(host, header.items())
+
+
 def websocket_client(original: Any) -> Any:
     """``handshake`` of websocket-client, as ``WebSocket.connect`` sees it, for each hop."""
     code = original.__code__
     position = code.co_varnames[: code.co_argcount].index("hostname")
 
+    @functools.wraps(original, updated=())
     def handshake(*args: Any, **options: Any) -> Any:
-        host = args[position]
-        given = options.get("header") or []
-        if is_unnamed(host):
-            options["header"] = given = given if isinstance(given, dict) else list(given)
-            workspace = _lacking(True, given)
-            if workspace is not None and isinstance(given, dict):
-                options["header"] = given = _filled(given, workspace)
-            elif workspace is not None:
-                others = [line for line in given if line.partition(":")[0].lower() != _NAME]
-                options["header"] = given = [*others, f"{HEADER}: {workspace}"]
+        host, header = args[position], options.get("header")
+        moved = getattr(header, "moved", None)
+        found = moved if moved and moved[0] == host else _of_websocket(host, header)
+        if found is not None and found[1] is not None:
+            if isinstance(header, dict):
+                options["header"] = {**_copied(header, found[3]), HEADER: found[1]}
+            else:
+                lines = [x for x in header or () if x.partition(":")[0].lower() != _NAME]
+                options["header"] = [*lines, f"{HEADER}: {found[1]}"]
         try:
             return original(*args, **options)
         except Exception as error:
-            _refused(error, lambda: (f"wss://{host}{args[position + 2]}", given))
+            _refused(error, f"wss://{host}{args[position + 2]}", options.get("header") or ())
             raise
 
     return handshake
 
 
-def _fill_multiple(headers: Any) -> None:
-    """Fill the headers of one handshake with the service, of a class of websockets."""
-    workspace = _lacking(True, list(headers.raw_items()))
-    if workspace is not None:
-        if HEADER in headers:  # blank
-            del headers[HEADER]
-        headers[HEADER] = workspace
+class _MovedHeaders(dict):  # type: ignore[type-arg]
+    moved: Any = None
 
 
-def websockets(asynchronous: bool = True) -> Callable[[Any], Any]:
+class _MovedLines(list):  # type: ignore[type-arg]
+    moved: Any = None
+
+
+@_adapter("url")
+def websocket_connect(original: Any) -> Any:
+    """``WebSocket.connect`` of websocket-client, for the first hop: moved to the workspace's own
+    host, with what the handshake there lacks."""
+
+    def connect(self: Any, url: Any, **options: Any) -> Any:
+        header = options.get("header")
+        authority = url.split("/", 3)[2] if url.count("/") > 2 else ""
+        host = authority.partition(":")[0]
+        found = _of_websocket(host, header) if _may_move() else None
+        if found is not None and found[0] != host:
+            url = url.replace(authority, found[0] + authority[len(host) :], 1)
+            marked = _MovedHeaders if isinstance(header, dict) else _MovedLines
+            options["header"] = marked(header or ())
+            options["header"].moved = found
+        return original(self, url, **options)
+
+    return connect
+
+
+# websockets
+
+
+@_lacking("websockets")
+def _of_websockets(host: str, headers: Any) -> _Lacking:
+    return _settled(host, headers.raw_items()) if is_unnamed(host) else None
+
+
+def _fill(headers: Any, workspace: str) -> Any:
+    """A copy of what websockets keeps headers in, with the header."""
+    pairs = [(name, value) for name, value in headers.raw_items() if name.lower() != _NAME]
+    return type(headers)([*pairs, (HEADER, workspace)])
+
+
+@contextmanager
+def _handshake(connection: Any, given: Any) -> Iterator[Any]:
+    """The headers with which a connection shakes hands; the program does not see what is added."""
+    protocol = connection.protocol
+    uri = getattr(protocol, "uri", None) or protocol.wsuri  # older releases
+    workspace = None
+    if active and is_unnamed(uri.host):
+        # What was given may be an iterator, which is there but once.
+        given = sys.modules["websockets.datastructures"].Headers(given or ())
+        found = _of_websockets(uri.host, given)
+        workspace = found and found[1]
+    try:
+        yield _fill(given, workspace) if workspace else given
+    except Exception as error:
+        _refused(error, f"wss://{uri.host}{uri.resource_name}", given or ())
+        raise
+    finally:
+        sent = getattr(connection, "request", None)
+        if workspace and sent is not None and HEADER in sent.headers:
+            del sent.headers[HEADER]
+
+
+@_adapter("additional_headers")
+def websockets(original: Any) -> Any:
     """``ClientConnection.handshake`` of websockets: one for each hop. What is raised in the
     protocol below it would leave a connection behind that waits for its end."""
-    seen = _seen(_of_websockets, asynchronous)
 
-    def make(original: Any) -> Any:
-        original = seen(original)
+    async def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+        with _handshake(self, additional_headers) as headers:
+            return await original(self, headers, *args, **kw)
 
-        def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
-            headers = additional_headers
-            try:
-                if is_unnamed(_uri(self).host):
-                    # What was given may be an iterator, which is there but once.
-                    headers = sys.modules["websockets.datastructures"].Headers(headers or ())
-                    _fill_multiple(headers)
-            except WorkspaceError:
-                if not asynchronous:
-                    # The thread that waits for an answer is waited for, and would not see that a
-                    # TLS socket is closed under it.
-                    with suppress(OSError):
-                        self.socket.shutdown(SHUT_RDWR)
-                raise
-            return original(self, headers, *args, **kw)
-
-        return handshake
-
-    return _adapter(make)
+    return handshake
 
 
-@_adapter
+@_adapter("additional_headers")
+def websockets_sync(original: Any) -> Any:
+    """The same in threads."""
+
+    def handshake(self: Any, additional_headers: Any = None, *args: Any, **kw: Any) -> Any:
+        try:
+            with _handshake(self, additional_headers) as headers:
+                return original(self, headers, *args, **kw)
+        except WorkspaceError:
+            # The thread that waits for an answer is waited for, and would not see that a TLS socket
+            # is closed under it.
+            with suppress(OSError):
+                self.socket.shutdown(SHUT_RDWR)
+            raise
+
+    return handshake
+
+
+@_adapter("path", "headers")
 def websockets_legacy(original: Any) -> Any:
-    """``write_http_request`` of their legacy client."""
+    """``write_http_request`` of the legacy client, the only one before websockets 11."""
 
     def write_http_request(self: Any, path: Any, headers: Any) -> Any:
         # Of several, the first is what the URL says, and the others what the program does.
-        if is_unnamed(headers.get_all("Host")[0]):
-            _fill_multiple(headers)
-        return original(self, path, headers)
+        found = _of_websockets(headers.get_all("Host")[0], headers)
+        if found is None or found[1] is None:
+            return original(self, path, headers)
+        result = original(self, path, _fill(headers, found[1]))
+        self.request_headers = headers
+        return result
 
     return write_http_request
 
 
-# The SDK's own threads
+@_adapter()
+def websockets_legacy_hint(original: Any) -> Any:
+    """``handshake`` of the legacy client, for the hint."""
+
+    async def handshake(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(self, *args, **kwargs)
+        except Exception as error:
+            headers = getattr(self, "request_headers", None)
+            if headers is not None:
+                _refused(error, f"wss://{headers.get_all('Host')[0]}{self.path}", headers)
+            raise
+
+    return handshake
 
 
-# The table. A library of which the attribute is missing is one whose insides do not fit.
+def _where(adapter: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """``adapter`` for the one of a row's attributes that has this name."""
+    return lambda original: adapter(original) if original.__name__ == name else original
+
+
+def _stream_of(answer: Any) -> Any:
+    return getattr(getattr(answer, "_request", None), "stream", None)
+
+
+# The table. Of several attributes, one must be there: releases differ. A library that has none of
+# them is one whose insides do not fit.
+
+#: Modules of httpcore and what pools are asked by, the newest first. From httpcore 0.14 on proxies
+#: have no way of their own: their constructors stand here to say that all is well.
+_HTTPCORE = {
+    "_sync.connection_pool": "ConnectionPool.handle_request SyncConnectionPool.handle_request "
+    "SyncConnectionPool.request",
+    "_async.connection_pool": "AsyncConnectionPool.handle_async_request "
+    "AsyncConnectionPool.arequest AsyncConnectionPool.request",
+    "_sync.http_proxy": "HTTPProxy.__init__ SyncHTTPProxy.handle_request SyncHTTPProxy.request",
+    "_async.http_proxy": "AsyncHTTPProxy.__init__ AsyncHTTPProxy.handle_async_request "
+    "AsyncHTTPProxy.arequest AsyncHTTPProxy.request",
+}
+_HANDSHAKE = "ClientConnection.handshake"
 
 SEAMS = (
     Seam("requests.sessions", "Session.send", requests, ""),
-    *(
-        seam
-        for name in ("httpx", "httpx2")
-        for seam in (
-            Seam(f"{name}._client", "Client._send_single_request", httpx(name), ""),
-            Seam(f"{name}._client", "AsyncClient._send_single_request", httpx(name), ""),
-            Seam(f"{name}._models", "Response.read", _seen(_of_reader, False), ""),
-            Seam(f"{name}._models", "Response.aread", _seen(_of_reader), ""),
-        )
-    ),
-    Seam("aiohttp.client_reqrep", "ClientRequest.__init__", aiohttp, ""),
-    Seam("aiohttp.client_reqrep", "ClientResponse.read", _seen(_of_reader), ""),
-    Seam("aiohttp.client", "ClientSession._ws_connect", _seen(_of_aiohttp_websocket), ""),
+    Seam("requests.adapters", "HTTPAdapter.send", requests_chunked, ""),
     Seam("urllib3.connectionpool", "HTTPConnectionPool.urlopen", urllib3, ""),
+    *(
+        Seam(f"{name}.{module}", attributes, httpcore, "")
+        for name in ("httpcore", "httpcore2")
+        for module, attributes in _HTTPCORE.items()
+    ),
+    *(
+        Seam(f"{name}._models", f"Response.{read}", _reader(read == "aread", _stream_of), "")
+        for name in ("httpx", "httpx2")
+        for read in ("read", "aread")
+    ),
+    Seam("aiohttp.connector", "BaseConnector.connect", aiohttp_connect, ""),
+    Seam("aiohttp.client_reqrep", "ClientRequest.send", aiohttp, ""),
+    Seam("aiohttp.client_reqrep", "ClientResponse.read", _reader(True, lambda answer: answer), ""),
+    Seam("aiohttp.client", "ClientSession._ws_connect", aiohttp_websocket, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", urllib_request, ""),
     Seam("websocket._core", "handshake", websocket_client, ""),
-    Seam("websockets.asyncio.client", "ClientConnection.handshake", websockets(), ""),
-    Seam("websockets.trio.client", "ClientConnection.handshake", websockets(), ""),
-    Seam("websockets.sync.client", "ClientConnection.handshake", websockets(False), ""),
+    Seam("websocket._core", "WebSocket.connect", websocket_connect, ""),
+    Seam("websockets.asyncio.client", _HANDSHAKE, websockets, ""),
+    Seam("websockets.trio.client", _HANDSHAKE, websockets, ""),
+    Seam("websockets.sync.client", _HANDSHAKE, websockets_sync, ""),
     *(
-        Seam("websockets.legacy.client", f"WebSocketClientProtocol.{name}", adapter, "")
+        Seam(module, f"*.{name} *.send_request", _where(adapter, name), "")
+        for module in ("websockets.client", "websockets.legacy.client")
         for name, adapter in (
             ("write_http_request", websockets_legacy),
-            ("handshake", _seen(_of_websockets_legacy)),
+            ("handshake", websockets_legacy_hint),
         )
     ),
 )

@@ -25,6 +25,8 @@ def method(make: _Make) -> Adapter:
     unseen({"make": make}, make.__module__)
 
     def adapter(original: Any, disguise: Any = None) -> Any:
+        if isinstance(original, types.MethodType):  # what another patcher has put back into a class
+            return types.MethodType(adapter(original.__func__), original.__self__)
         for kind in (classmethod, staticmethod):
             if isinstance(original, kind):
                 real = issubclass(type(original), kind)
@@ -67,13 +69,10 @@ _OLD_TYPING = sys.version_info < (3, 11)
 LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-class Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A function that passes for the one in whose place it stands, coroutine function or not, up to
-    its code and defaults."""
-
+class _ByReference:
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
-        original = self.__wrapped__
+        original: Any = self.__wrapped__  # type: ignore[attr-defined]
         found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
@@ -82,6 +81,15 @@ class Disguised(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
+
+
+class Disguised(_ByReference, wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function that passes for the one in whose place it stands, coroutine function or not, up to
+    its code and defaults."""
+
+
+class Wrapper(_ByReference, wrapt.FunctionWrapper):  # type: ignore[misc]
+    """A function or class, and what is called in its place."""
 
 
 class _DisguisedMethod(Disguised):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -166,7 +165,7 @@ def call(function: Any) -> Any:
             result = function(*args, **kwargs)
         else:
             result = _on_behalf(workspace, born, function, args, kwargs)
-        return _later(result, workspace, born) if lazy else result
+        return _later(result, workspace, born) if lazy or born else result
 
     return call
 
@@ -280,19 +279,16 @@ def finalize(function: Any) -> Any:
 
 # A pool of websockets, each opened for somebody
 
-_lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
-
-
 @method
 def lend(function: Any) -> Any:
     """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""
 
     def borrow_synthesizer(*args: Any, **kwargs: Any) -> Any:
-        _lending.set(True)
+        _edge.lending.set(True)
         try:
             return function(*args, **kwargs)
         finally:
-            _lending.set(False)
+            _edge.lending.set(False)
 
     return borrow_synthesizer
 
@@ -302,7 +298,7 @@ def connected(function: Any) -> Any:
     """``__is_connected`` of a synthesizer: for who borrows one, as it is to be for this tenant."""
 
     def __is_connected(self: Any) -> Any:
-        return function(self) and not (_lending.get() and _is_of_another(self))
+        return function(self) and not (_edge.lending.get() and _is_of_another(self))
 
     return __is_connected
 

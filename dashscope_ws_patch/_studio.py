@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,12 +33,24 @@ def constructor(function: Any) -> Any:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         function(self, *args, **kwargs)
-        workspace = kwargs.get("workspace")
-        # Mounted on a 2.x client, it is of that client's scope.
-        born = workspace.born if isinstance(workspace, Found) else scope_here()
-        _mark(self.transport, workspace, kwargs.get("base_url"), born)
+        _mark(self.transport, kwargs.get("workspace"), kwargs.get("base_url"), scope_here())
 
     return __init__
+
+
+def mount(original: Any) -> Any:
+    """The property ``Client.agentstudio``, which makes a client for the first who asks."""
+
+    @functools.wraps(original.fget)
+    def agentstudio(self: Any) -> Any:
+        if self._agentstudio is not None:
+            return original.fget(self)
+        made, space = original.fget(self), self.config.workspace
+        born = vars(self._transport).get(KEPT, Sender()).born
+        _mark(made.transport, Found(born=born) if space is None else space, None, born)
+        return made
+
+    return property(agentstudio, original.fset, original.fdel, original.__doc__)
 
 
 def _mark(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sender:

@@ -65,12 +65,12 @@ def validate(value: object, origin: str) -> str:
 _LONGEST_SHOWN = 24
 
 
-def masked(value: str) -> str:
-    """``value`` for a message or report. What could be an API key in the place of a workspace is
-    shown by its first four characters and its length."""
+def masked(value: str, longest: int = _LONGEST_SHOWN) -> str:
+    """``value`` for a message or report. What could be an API key in the place of a workspace, or
+    of what is at most ``longest``, is shown by its first four characters and its length."""
     import re
 
-    if len(value) <= _LONGEST_SHOWN and not re.search(r"(?ai)(?<![a-z0-9])sk-", value):
+    if len(value) <= longest and not re.search(r"(?ai)(?<![a-z0-9])sk-", value):
         return value
     return f"{value[:4]}... ({len(value)} characters; an API key?)"
 

@@ -18,6 +18,12 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
+
+if "SDK" in os.environ:  # an unpacked release is tested, by this process and those it starts
+    sys.path.insert(0, os.environ["SDK"])
+    _others = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.environ["SDK"], *_others])
+
 from environments import HELPERS
 from hosts import serving
 from hypothesis import settings
@@ -31,8 +37,16 @@ from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, Surface
 
+#: With CLIENTS=1 in the environment every test runs while the other libraries are patched too: P15,
+#: what the SDK sends by them is decided once.
+CLIENTS = True if os.environ.get("CLIENTS") == "1" else None
+
 #: Minutes each, with environments of their own: run where they are named, as CI does.
-collect_ignore = ["company/test_p15_libraries.py", "startup/test_p18_activation.py"]
+collect_ignore = [
+    "company/test_p15_libraries.py",
+    "company/test_p15_releases.py",
+    "startup/test_p18_activation.py",
+]
 
 #: Other cells of the matrix of the 2.x clients each day; the workers of xdist inherit it.
 SEED = os.environ.setdefault("ONE_VOICE_SEED", time.strftime("%Y%m%d"))
@@ -90,10 +104,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _nothing_ambient() -> Iterator[None]:
     """Each test begins, and leaves the next one, with no workspace and the SDK patched."""
     token = _workspace.scope.set(None)
+    if CLIENTS:
+        dashscope_ws_patch.patch(clients=True)
     with environment():
         yield
     _workspace.scope.reset(token)
-    dashscope_ws_patch.patch()
+    dashscope_ws_patch.patch(clients=CLIENTS)
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +178,7 @@ def with_clients(loopback: Loopback) -> Iterator[Loopback]:
     """The loopback service, while libraries that do without the SDK are patched too (P15)."""
     dashscope_ws_patch.patch(clients=True)
     yield loopback
-    dashscope_ws_patch.patch(clients=False)
+    dashscope_ws_patch.patch(clients=bool(CLIENTS))
 
 
 @pytest.fixture

@@ -203,6 +203,11 @@ def is_ours(path: str) -> bool:
     )
 
 
+def is_installed() -> bool:
+    """Whether ``install`` was said in this environment."""
+    return is_ours(os.path.join(sysconfig.get_path("purelib"), "dashscope_ws_patch.pth"))
+
+
 def is_current(path: str) -> bool:
     """Whether ``install`` would write the file as it is."""
     content = _files(os.path.dirname(path)).get(path)

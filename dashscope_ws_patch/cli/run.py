@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,10 +144,18 @@ def _unreached(command: Sequence[str]) -> str | None:
     if letters and "S" in word:
         return _("{name} {word} loads no site: only an import in the program reaches it",
                  name=name, word=word)  # fmt: skip
-    if letters and ("I" in word or "E" in word):
+    if letters and ("I" in word or "E" in word) and not _is_installed_beside(command[0]):
         return _(
             "{name} {word} reads no PYTHONPATH: it is reached only if `python -m "
             "dashscope_ws_patch install` was said in its environment",
             name=name, word=word,
         )  # fmt: skip
     return None
+
+
+def _is_installed_beside(python: str) -> bool:
+    """Whether ``python`` is of this environment, and ``install`` was said in it."""
+    from .install import is_installed
+
+    found = shutil.which(python) or ""
+    return os.path.dirname(found) == os.path.dirname(sys.executable) and is_installed()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
+
+from .._carry import first_step
 
 #: What was sent: the URL, the workspace and where that is from (see _decision.Decision), and the
 #: object that may still show the model.
@@ -69,34 +71,39 @@ def _iterated(items: Any, sent: Sent) -> Iterator[Any]:
         items.close()
 
 
-class _AsyncItems:
-    # No generator around the SDK's: left alone by its consumer, the inner one would be closed one
-    # turn of the event loop later than natively.
-    def __init__(self, items: Any, sent: Sent) -> None:
-        self._items = items
-        self._sent = sent
+def _iterated_async(items: Any, sent: Sent) -> Any:
+    result: Any = _async_items(items, sent)
+    result.__name__, result.__qualname__ = items.__name__, items.__qualname__
+    return result
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._items, name)
 
-    def __aiter__(self) -> _AsyncItems:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            item = await self._items.__anext__()
-        except Exception as error:
-            look(error, self._sent)
-            raise
-        if not fine(item):
-            look(item, self._sent)
-        return item
+async def _async_items(items: Any, sent: Sent) -> AsyncIterator[Any]:
+    step = first_step(items)
+    try:
+        while True:
+            try:
+                item = await step
+            except StopAsyncIteration:
+                return
+            if not fine(item):
+                look(item, sent)
+            try:
+                step = items.asend((yield item))
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                step = items.athrow(error)
+    except Exception as error:
+        look(error, sent)
+        raise
+    finally:
+        await items.aclose()
 
 
 _LOOKING: dict[type, Any] = {
     types.CoroutineType: _awaited,
     types.GeneratorType: _iterated,
-    types.AsyncGeneratorType: _AsyncItems,
+    types.AsyncGeneratorType: _iterated_async,
 }
 
 
@@ -133,9 +140,10 @@ def look(outcome: Any, sent: Sent) -> None:
         logging.getLogger("dashscope_ws_patch").debug("no hint", exc_info=True)
 
 
-def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
+def overheard(content: Any, answer: Any, noted: Any = None, handshake: bool = False) -> None:
     """Look at what a request of another library was answered, of which the program has read
-    ``content``; never raises."""
+    ``content``; never raises. ``noted`` is the workspace that was added, and its source; None where
+    nobody has noted it, and it is what would be added now."""
     from .._decision import ambient, workspace_in_headers
     from .._hosts import in_url, workspace_in_host
 
@@ -144,13 +152,17 @@ def overheard(content: Any, answer: Any, handshake: bool = False) -> None:
         request = getattr(answer, "request", None) or answer.request_info  # of aiohttp
         url = str(request.url)
         if in_url(url) or workspace_in_host(url):
-            sent, (workspace, source) = workspace_in_headers(request.headers), ambient()
+            named, (workspace, source) = workspace_in_headers(request.headers), noted or ambient()
+            if named and named != workspace:
+                workspace, source = named, "named"
+            elif not named and workspace_in_host(url):
+                workspace = source = None
             outcome: Any = {"code": status, "message": content}
             if not handshake:
                 outcome = types.SimpleNamespace(
                     status_code=status, _content=content, request=request
                 )
-            look(outcome, (url, sent, source if sent == workspace else "named", request))
+            look(outcome, (url, workspace, source, request))
     except Exception:  # malformed is told where it is used
         return
 

@@ -35,14 +35,14 @@ def folder_for(path: str) -> str:
     it, if it is the package itself. Raises FileNotFoundError if no SDK is there."""
     given = Path(path).resolve()
     for folder in (given, given / "src", given.parent):
-        here = folder != given.parent or given.name == SDK
-        if here and (folder / SDK / "version.py").is_file():
+        is_there = (folder / SDK / "version.py").is_file()
+        if is_there and (folder != given.parent or given.name == SDK):
             return str(folder)
     raise FileNotFoundError(f"no package {SDK!r} in {path}")
 
 
 def sdk_version() -> str | None:
-    """The version of the SDK that would be imported, as it says itself; None where it does not."""
+    """The version of the SDK that would be imported, by its own word; None without one."""
     folder = sdk_folder()
     source = folder / "version.py" if folder else None
     if source is None or not source.is_file():

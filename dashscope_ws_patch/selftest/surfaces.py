@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
+from .._activation import numbers, sdk_release
+
 if TYPE_CHECKING:
     from .loopback import Loopback
 
@@ -134,7 +136,8 @@ class Surface:
     """A way of the SDK to send requests.
 
     ``needs``: what the SDK must have, as "package.module:Class.attribute", or with an argument
-    that it must accept as "package.module:Class.method(argument)".
+    that it must accept as "package.module:Class.method(argument)". Public names only: a release
+    that renames its insides has the surface all the same.
     """
 
     name: str
@@ -197,7 +200,12 @@ def _led(drive: Drive, url: str) -> str:
 
 
 def has(need: str) -> bool:
-    """Whether the SDK has ``module:Class.method``, or ``module:Class.method(argument)``."""
+    """Whether the SDK has ``module:Class.method``, or ``module:Class.method(argument)``.
+
+    What only insides would tell is a matter of the release: ``>=1.23.7``.
+    """
+    if need.startswith(">="):
+        return numbers(sdk_release()) >= numbers(need[2:])
     path, _, argument = need.rstrip(")").partition("(")
     try:
         found = find(path)
@@ -303,7 +311,7 @@ _FORMS: dict[str, dict[str, Any]] = {
 def _forms(target: str, call: _Call, *forms: str, label: str = "", **more: Any) -> Iterator[_Row]:
     """One row for ``call`` as it is, and one for each of ``forms``."""
     for form in ("", *forms):
-        needs = ("dashscope.api_entities.encryption:Encryption",) if form == "encrypted" else ()
+        needs = (">=1.23.7",) if form == "encrypted" else ()
         formed = call._replace(kwargs={**call.kwargs, **_FORMS[form]})
         yield _on(target, formed, label=f"{label} {form}".strip(), needs=needs, **more)
 

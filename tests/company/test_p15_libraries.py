@@ -274,9 +274,10 @@ def test_p12_a_malformed_workspace_is_refused_before_anything_is_sent(
 
 
 @every_way
-def test_p19_a_request_that_has_no_scope_is_refused(service: Hopping, sender: Way) -> None:
+def test_p19_a_request_needs_a_scope_or_a_name(service: Hopping, sender: Way) -> None:
     with environment(DASHSCOPE_WORKSPACE="ws_env", DASHSCOPE_WS_PATCH_REQUIRE_SCOPE="1"):
-        with pytest.raises(WorkspaceError, match="DASHSCOPE_WS_PATCH_REQUIRE_SCOPE"):
+        with pytest.raises(WorkspaceError, match="is made in no scope"):
             send(service, sender)
         assert service.drain() == []
         send(service, sender, ELSEWHERE)
+        assert sent(service, sender, headers={HEADER: "ws_mine"}) == [[], ["ws_mine"]]

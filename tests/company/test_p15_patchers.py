@@ -91,7 +91,7 @@ def test_p15_what_responses_is_asked(switched_off: Loopback, first: str) -> None
         requests.get(URL, timeout=300)
         requests.get(FOREIGN, timeout=300)
         asked = [call.request.headers.get("X-DashScope-WorkSpace") for call in mocked.calls]
-    assert asked == ["ws_a", None]
+    assert asked == [None, None]  # what the program asked; the rest is added where it is written
     send_all()
     assert seen(switched_off) == RIGHT
 
@@ -102,7 +102,7 @@ def test_p15_what_respx_is_asked(switched_off: Loopback) -> None:
     with respx.mock, use_workspace("ws_a"):
         route = respx.get(URL).respond(json={})
         httpx.get(URL)
-        assert route.calls[0].request.headers["x-dashscope-workspace"] == "ws_a"
+        assert "x-dashscope-workspace" not in route.calls[0].request.headers
     send_all()
     assert seen(switched_off) == RIGHT
 

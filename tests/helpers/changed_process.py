@@ -35,7 +35,7 @@ def main() -> None:
 
         from changed_sdk import new_surfaces
         from hosts import serving
-        from record import NAMED, SETTINGS, comparable, record, voices
+        from record import SETTINGS, comparable, names_workspace, record, voices
 
         from dashscope_ws_patch.selftest import surfaces, surfaces_v2
 
@@ -55,7 +55,7 @@ def main() -> None:
                             "naming": one.naming,
                             "workspaces": one.request.workspaces,
                             "voices": sorted(voices(one.request)),
-                            "named": NAMED in voices(one.request),
+                            "named": names_workspace(comparable(one.request)),
                             "request": comparable(one.request),
                         }
                         for one in sent

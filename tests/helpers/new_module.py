@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import functools
-from typing import Any, Callable, ClassVar, Optional
+from typing import Any, Callable, Optional
 
 import aiohttp
 import dashscope
@@ -101,77 +99,14 @@ def by_a_session_made_at_import(workspace: Optional[str] = None) -> Any:
     return _session.post(_url(), json={}, headers=_headers(workspace))
 
 
-class _OwnSession(requests.Session):
-    """A session that knows the base URL."""
-
-    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().request(method, dashscope.base_http_api_url + url, *args, **kwargs)
-
-
 class _Plain(Session):
     pass
 
 
 @surface
 def by_a_subclass(workspace: Optional[str] = None) -> Any:
-    with _Plain() as plain, _OwnSession() as session:
-        plain.get(_url(), headers=_headers(workspace))
-        return session.post(_PATH, json={}, headers=_headers(workspace))
-
-
-class _Api:
-    session = requests.Session()
-    send = staticmethod(requests.post)
-    verbs: ClassVar[Any] = {"GET": requests.get}
-
-
-@surface
-def by_attributes_of_a_class(workspace: Optional[str] = None) -> Any:
-    _Api.session.get(_url(), headers=_headers(workspace))
-    _Api.verbs["GET"](_url(), headers=_headers(workspace))
-    return _Api.send(_url(), json={}, headers=_headers(workspace))
-
-
-def _by_default(
-    url: str,
-    headers: Any,
-    session: Any = requests.Session(),  # noqa: B008
-    send: Any = fetch,
-) -> Any:
-    send(url, headers=headers)
-    return session.get(url, headers=headers)
-
-
-@surface
-def by_default_arguments(workspace: Optional[str] = None) -> Any:
-    return _by_default(_url(), _headers(workspace))
-
-
-_post = functools.partial(requests.post, json={})
-
-
-@surface
-def by_a_partial(workspace: Optional[str] = None) -> Any:
-    return _post(_url(), headers=_headers(workspace))
-
-
-@dataclasses.dataclass
-class _Holder:
-    session: Any = dataclasses.field(default_factory=requests.Session)
-
-
-@surface
-def by_a_factory(workspace: Optional[str] = None) -> Any:
-    return _Holder().session.post(_url(), headers=_headers(workspace))
-
-
-@surface
-def by_a_prepared_request(workspace: Optional[str] = None) -> Any:
-    with requests.Session() as session:
-        request = requests.Request("POST", _url(), headers=_headers(workspace), json={})
-        prepared = session.prepare_request(request)
-        settings = session.merge_environment_settings(prepared.url, {}, None, None, None)
-        return session.send(prepared, **settings)
+    with _Plain() as session:
+        return session.get(_url(), headers=_headers(workspace))
 
 
 # httpx

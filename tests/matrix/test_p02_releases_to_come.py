@@ -47,7 +47,7 @@ TOLD = {
                          "has no `WsConnection`; it has `SharedSocket`"),
     "mixins renamed": ("has no `StreamEventMixin`; it has `CanStreamEvent`",),
     "resolver renamed": ("has no `resolve_base_url`; it has `base_url_for`",),
-    "config renamed": ("has no `resolve_config`; it has `settle_config`",),
+    "config renamed": ("v2._config has no `_legacy_fallback`",),
 }  # fmt: skip
 
 #: Drives a surface in a setting: what it sent.
@@ -123,7 +123,7 @@ def test_p2_a_release_to_come_is_filled(number: int, native: Ask, tmp_path: Path
                 pairs = zip(sent, before)
                 if len(sent) != len(before) or not all(is_right(*p, setting) for p in pairs):
                     wrong.append((setting, name, [one["workspaces"] for one in sent]))
-    assert wrong == []
+    assert not wrong, "\n".join(map(str, wrong))
     told = [text for change in changes for text in TOLD.get(change, ())]
     if len(changes) == 1:
         assert len(start["warned"]) == bool(told)

@@ -91,7 +91,7 @@ def test_the_first_variable_wins(first: str, second: str) -> None:
 
 def test_two_that_differ_are_warned_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_workspace, "_warned", False)
-    monkeypatch.setattr(_workspace, "_last", (None, None, (None, None)))
+    monkeypatch.setattr(_workspace, "last_read", (None, None, (None, None)))
     with pytest.warns(RuntimeWarning) as caught:
         for second in ("ws_b", "ws_c", "ws_b"):
             with environment(DASHSCOPE_WORKSPACE="ws_a", DASHSCOPE_WORKSPACE_ID=second):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 from conftest import Native, Recorder
-from record import AMBIENT, comparable, without_workspace
+from record import AMBIENT, NAMED, comparable, without_workspace
 
-from dashscope_ws_patch.selftest.surfaces import Surface
+from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch._decision import workspace_in_headers
+from dashscope_ws_patch.selftest.surfaces import Surface, find
 
 
 @pytest.mark.parametrize("setting", ["environment", "scope"])
@@ -31,3 +36,17 @@ def test_p2_nothing_but_the_header_is_added(
         pytest.skip("its standalone connection goes to the workspace's host too (P5)")
     sent = [without_workspace(comparable(one.request)) for one in recorded(surface, setting)]
     assert sent == [without_workspace(request) for request in native(surface, "environment")]
+
+
+BUILDER = "dashscope.api_entities.api_request_factory:_build_api_request"
+
+
+@pytest.mark.parametrize("where", [BUILDER, "dashscope.client.base_api:_build_api_request"])
+@pytest.mark.parametrize("named", [{}, {"headers": {"x-dashscope-workspace": NAMED}}])
+def test_p2_the_request_builder_names_the_workspace(where: str, named: Any) -> None:
+    build = functools.partial(find(where), "m", "hi", "aigc", "text-generation", "generation")
+    with use_workspace(AMBIENT):
+        request = build(api_key="sk-x", **named)
+    assert workspace_in_headers(request.headers) == (NAMED if named else AMBIENT)
+    assert sum(name.lower() == "x-dashscope-workspace" for name in request.headers) == 1
+    assert workspace_in_headers(build(api_key="sk-x").headers) is None

@@ -22,6 +22,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from changed_sdk import changed
 from environments import ROOT
 from record import SETTINGS, record
 from sdk_calls import (
@@ -138,6 +139,51 @@ def test_p11_objects_are_pickled_and_copied(loopback: Loopback) -> None:
     with use_workspace(None):
         unpatch()
         assert vars(_service()) == vars(service)
+
+
+def test_p11_a_class_with_a_bound_method_in_it(loopback: Loopback) -> None:
+    """What some patchers leave when they go: ``setattr(kind, name, getattr(kind, name))``."""
+    kind = find(GENERATION)
+    unpatch()
+    original = vars(kind)["call"]
+    try:
+        kind.call = kind.call
+        patch()
+        with use_workspace("ws_a"):
+            kind().call("m", "hi")
+            kind.call("m", "hi")
+        unpatch()
+    finally:
+        kind.call = original
+    assert seen(loopback) == ["ws_a", "ws_a"]
+
+
+@pytest.mark.parametrize("pickler", ["cloudpickle", "dill"])
+def test_p11_functions_are_pickled_by_value(pickler: str) -> None:
+    module = pytest.importorskip(pickler)
+    code = f"""
+    import {pickler} as pickler, dashscope_ws_patch as shim
+    from dashscope.client.base_api import BaseApi
+
+    @shim.use_workspace("ws_a")
+    def ask():
+        return shim.get_workspace()
+
+    assert pickler.loads(pickler.dumps(ask))() == "ws_a"
+    if pickler.__name__ == "cloudpickle":
+        assert pickler.loads(pickler.dumps(BaseApi.call)).__name__ == "call"
+    """
+    assert module and run(code).returncode == 0
+
+
+def test_p11_import_specs_can_be_copied() -> None:
+    code = """
+    import copy, importlib.util, dashscope_ws_patch
+    copied = copy.deepcopy(importlib.util.find_spec("dashscope"))
+    assert copied.name == "dashscope" and hasattr(copied.loader, "exec_module")
+    """
+    done = run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_p11_bound_methods_are_deep_copied_with_their_object() -> None:
@@ -416,9 +462,10 @@ class Broken:
     where: str
 
 
+STRICT = {"DASHSCOPE_WS_PATCH_STRICT": "1"}
+
 BROKEN = {
-    "class": Broken("del base_api.ListMixin", "ListMixin"),
-    "library": Broken("del base_api.requests", "requests"),
+    "class": Broken("del base_api.BaseAsyncApi", "BaseAsyncApi"),
     "function": Broken("del request.HttpRequest.call", "HttpRequest.call"),
 }
 
@@ -463,9 +510,9 @@ def test_p11_an_sdk_whose_insides_changed_is_warned_about_once(name: str) -> Non
 
 
 def test_p11_strict_raises() -> None:
-    code = _BROKEN.format(code=BROKEN["class"].code, code2="", where="ListMixin")
+    code = _BROKEN.format(code=BROKEN["class"].code, code2="", where="BaseAsyncApi")
     done = run(code, DASHSCOPE_WS_PATCH_STRICT="1")
-    assert done.returncode == 1 and "SeamError" in done.stderr and "ListMixin" in done.stderr
+    assert done.returncode == 1 and "SeamError" in done.stderr and "BaseAsyncApi" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["missing", "broken"])
@@ -672,3 +719,27 @@ def test_p11_warnings_of_the_sdk_at_import_and_in_constructors(how: str) -> None
         done = run(code, PYTHONWARNINGS="always", DASHSCOPE_WS_PATCH=value)
         said.append([line for line in done.stderr.splitlines() if "Warning" in line])
     assert said[0] == said[1]
+
+
+def test_p11_a_module_that_is_gone_is_told_with_all_else(tmp_path: Path) -> None:
+    """One warning an import, each row with the nearest name; strict mode refuses."""
+    need("dashscope:Client")
+    copy = changed(tmp_path, "builder", "transports moved", "sessions renamed")
+    code = """
+    import warnings, dashscope_ws_patch
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import dashscope
+    (ours,) = [str(w.message) for w in caught if "dashscope_ws_patch" in str(w.message)]
+    assert "requests_of_calls has `_request_of_call`" in ours
+    assert "dashscope.v2.transport.rest has `SyncTransport`" in ours
+    assert "realtime has no `RealtimeSession`; it has `" in ours
+    from dashscope_ws_patch._activation import report
+    gone = {seam.module for seam, state, _ in report() if state == "failed"}
+    assert {"dashscope.v2.transport.http", "dashscope.api_entities.api_request_factory"} <= gone
+    """
+    path = os.pathsep.join([str(copy), str(ROOT)])
+    done = run(code, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    done = run("import dashscope_ws_patch, dashscope", PYTHONPATH=path, **STRICT)
+    assert done.returncode == 1 and "SeamError" in done.stderr

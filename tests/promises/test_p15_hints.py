@@ -157,11 +157,11 @@ def test_p15_a_task_that_was_polled(caplog: pytest.LogCaptureFixture, service: L
     answer = requests.Response()
     answer.status_code = 200
     answer.request = requests.Request("GET", f"{HOST}/api/v1/tasks/1").prepare()
-    _libraries._read(json.dumps({"output": failed}).encode(), answer)
+    _libraries._read(json.dumps({"output": failed}).encode(), answer, None)
     assert "Model.AccessDenied" in hinted(caplog)
     harmless = {"output": {"text": "What does Model.AccessDenied mean? Access denied."}}
-    _libraries._read(json.dumps(harmless).encode(), answer)
-    _libraries._read(b"Model.AccessDenied, and no JSON", answer)
+    _libraries._read(json.dumps(harmless).encode(), answer, None)
+    _libraries._read(b"Model.AccessDenied, and no JSON", answer, None)
     assert not hinted(caplog)
 
 

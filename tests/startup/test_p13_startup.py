@@ -112,7 +112,7 @@ def test_p11_what_the_sdk_warns_of_while_imported_points_where_it_did(statement:
 def test_p13_the_finders_stand_as_they_stood() -> None:
     assert printed(FINDERS, SITEDIR) == ["finder", *printed(FINDERS)]
     woken = f"import dashscope; {FINDERS}"
-    assert printed(woken, SITEDIR) == ["_Finder", *printed(woken)]
+    assert printed(woken, SITEDIR) == ["Finder", *printed(woken)]
 
 
 @pytest.mark.parametrize(

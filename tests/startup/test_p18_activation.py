@@ -551,16 +551,13 @@ REACHED = {
     # What would take a look into a file, or a start of another interpreter.
     "a script": ["{folder}/isolated"],
     "no Python": ["true"],
-    "frozen": ["{folder}/frozen"],
 }
 
 
 @pytest.fixture
 def commands(environment: Environment, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "isolated").write_text(f"#!{environment.python} -I\n")
-    (tmp_path / "frozen").write_bytes(b"\x7fELF" + b"\0" * 5000 + b"MEI\014\013\012\013\016")
-    for name in ("isolated", "frozen"):
-        (tmp_path / name).chmod(0o755)
+    (tmp_path / "isolated").chmod(0o755)
     bin_folder = os.path.dirname(environment.python)
     return {"python": environment.python, "folder": str(tmp_path), "bin": bin_folder}
 
@@ -603,12 +600,12 @@ def test_p18_run_says_nothing_of_what_install_reaches(
         assert said_by_run(environment, TOLD["-I"][0], commands) == ""
 
 
-# README's blocks, as they stand
+# The blocks of docs/activation.md and README, as they stand
 
 
-def block(language: str, mark: str) -> str:
-    """The one block of README in ``language`` that has ``mark`` in it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def block(language: str, mark: str, page: str = "docs/activation.md") -> str:
+    """The one block of a page in ``language`` that has ``mark`` in it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     (chosen,) = [each for each in found if mark in each]
     return chosen
@@ -629,7 +626,7 @@ def words(text: str, key: str) -> list[str]:
 
 def from_dockerfile(program: Path) -> tuple[list[str], dict[str, str]]:
     text = block("dockerfile", "install")
-    (command,) = re.findall(r"^RUN pip install dashscope-ws-patch && (.*)$", text, re.MULTILINE)
+    (command,) = re.findall(r"^RUN pip install git\+\S+ && (.*)$", text, re.MULTILINE)
     return ["sh", "-c", f'{command} && exec "$@"', "-", *words(text, "CMD")], variable(text)
 
 
@@ -661,8 +658,8 @@ def from_shell(program: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def from_table(program: Path) -> tuple[list[str], dict[str, str]]:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^\| one command \| `(.*?)` \|", readme, re.MULTILINE)
+    text = (ROOT / "docs/activation.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\| one command \| `(.*?)` \|", text, re.MULTILINE)
     return command.split(), {"DASHSCOPE_WORKSPACE": ""}
 
 
@@ -672,14 +669,21 @@ def from_poetry(program: Path) -> tuple[list[str], dict[str, str]]:
     return command[3:], {"DASHSCOPE_WORKSPACE": ""}
 
 
+def from_uv(program: Path) -> tuple[list[str], dict[str, str]]:
+    words = block("sh", "uv run --with").split()
+    assert words[:3] == ["uv", "run", "--with"]
+    return words[4:], {"DASHSCOPE_WORKSPACE": ""}
+
+
 def from_first_lines(program: Path) -> tuple[list[str], dict[str, str]]:
-    shell, python = block("sh", "export DASHSCOPE_WORKSPACE"), block("python", "# once, anywhere")
+    shell = block("sh", "export DASHSCOPE_WORKSPACE", "README.md")
+    python = block("python", "# once, anywhere", "README.md")
     (program / "app.py").write_text(f"{python}{CALL}")
-    exported = shell.replace("pip install dashscope-ws-patch\n", "")
+    exported = re.sub(r"^pip install git\+\S+\n", "", shell)
     return ["sh", "-ec", f"{exported}python app.py"], {"DASHSCOPE_WORKSPACE": ""}
 
 
-FROM_README = [
+FROM_PAGES = [
     from_dockerfile,
     from_unit,
     from_compose,
@@ -688,12 +692,13 @@ FROM_README = [
     from_shell,
     from_table,
     from_poetry,
+    from_uv,
     from_first_lines,
 ]
 
 
-@pytest.mark.parametrize("read", FROM_README, ids=lambda read: read.__name__)
-def test_p18_what_readme_shows_works(
+@pytest.mark.parametrize("read", FROM_PAGES, ids=lambda read: read.__name__)
+def test_p18_what_the_pages_show_works(
     read: Callable[[Path], tuple[list[str], dict[str, str]]],
     environment: Environment,
     service: Loopback,
@@ -983,7 +988,16 @@ def test_p17_status_is_not_active_where_the_next_program_would_not_be(bare: Envi
     (note,) = status(bare, False, PYTHONPATH=folder)["notes"]
     assert "dashscope is imported without it" in note
     (bare.site_packages / "dashscope" / "__init__.py").write_text("1 / 0\n")
-    found = status(bare, True, PYTHONPATH=folder, wrong=True)
+    done = subprocess.run(
+        [bare.python, "-m", "dashscope_ws_patch", "status", "--json"],
+        env=clean(PYTHONPATH=folder),
+        cwd=os.sep,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found = json.loads(done.stdout)
+    # What it would send is not known.
+    assert (done.returncode, found["status"], found["wrong"]) == (2, 2, False)
     assert "ZeroDivisionError" in found["notes"][0]
 
 
