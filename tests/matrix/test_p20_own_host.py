@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import threading
 from typing import Any, Optional
@@ -73,8 +74,6 @@ NAMING = f"{GENERATION}.call(workspace)"
 
 
 def need_base_address() -> None:
-    import inspect
-
     from dashscope.client import base_api
 
     if "base_address" not in inspect.getsource(base_api):
@@ -359,6 +358,8 @@ def test_p20_a_redirect_of_the_moved_host_is_the_librarys(
 ) -> None:
     """A path alone leads to the workspace's host again; another host is the service's choice."""
     need(f"{AIO_GENERATION}.call")
+    if call == "session":
+        need(SESSIONS)
     path = "/api-ws/v1/moved" if call == "websocket" else "/api/v1/moved"
     with _Redirecting(server_context()) as service, trusting(), redirect(service.port):
         to = elsewhere and f"{elsewhere}:{service.port}"
