@@ -31,7 +31,7 @@ from record import OF_COMMANDS, SETTINGS, Sent, environment, record
 from ways import ways
 
 import dashscope_ws_patch
-from dashscope_ws_patch import _workspace
+from dashscope_ws_patch import _hosts, _workspace
 from dashscope_ws_patch.selftest import surfaces as _surfaces
 from dashscope_ws_patch.selftest import surfaces_v2 as _surfaces_v2
 from dashscope_ws_patch.selftest.loopback import Loopback
@@ -109,6 +109,7 @@ def _nothing_ambient() -> Iterator[None]:
     with environment():
         yield
     _workspace.scope.reset(token)
+    _hosts.asked = None
     dashscope_ws_patch.patch(clients=CLIENTS)
 
 

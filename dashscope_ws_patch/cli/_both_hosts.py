@@ -22,7 +22,7 @@ def other_host(answer: Answer, configured: str) -> str | None:
     ``configured`` is the host that the SDK was pointed at: the request may have been moved from it.
     None where there is no other, or no workspace is known.
     """
-    if answer.named is None or len(answer.named) > 63:
+    if answer.named is None or len(answer.named) > 63:  # no label of a host (RFC 1035)
         return None
     if answer.host in _hosts.SHARED:
         return f"{answer.named}.{_hosts.SHARED[answer.host]}{_hosts.DOMAIN}"
@@ -41,6 +41,8 @@ def ask_other(answer: Answer, call: Callable[[str], Answer]) -> Answer | None:
 
     import dashscope_ws_patch as shim
 
+    if answer.named is None:  # and the URL may be none
+        return None
     url: str = dashscope.base_http_api_url
     parts = urlsplit(url)
     host = other_host(answer, parts.hostname or "")

@@ -122,7 +122,6 @@ def _as_the_shim_decides(dashscope: ModuleType) -> dict[str, Any]:
     try:
         decided["workspace"], decided["source"] = _decision.ambient()
         for name, url in bases.items():
-            _decision.settle(url or "")  # raises where the own host that is asked for is malformed
             if url and _hosts.workspace_in_host(url):
                 label = _hosts.workspace_in_host(url)
                 natively = _decision.settle(url)[3] in (None, "host")
