@@ -327,8 +327,8 @@ def _as_json(found: Findings, status: int, verdict: str) -> dict[str, Any]:
         "leaks": sum(row.leaks for row in found.rows),
         "seams": found.seams,
         "audit": _audit.summary(found.egress),
-        "not passed": found.not_passed,
-        "not driven": found.not_driven,
+        "not_passed": found.not_passed,
+        "not_driven": found.not_driven,
         "libraries": found.libraries,
     }
 

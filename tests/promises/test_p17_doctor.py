@@ -267,7 +267,7 @@ def test_p17_json_has_the_keys_that_it_had(
         report = json.loads(out)
         assert (report["right"], err) == (status == 0, "")
         keys = ["facts", "story", "surfaces", "leaks", "seams", "audit", "libraries", "right"]
-        new = ["verdict", "status", "wrong", "environment", "not passed", "not driven"]
+        new = ["verdict", "status", "wrong", "environment", "not_passed", "not_driven"]
         assert {*report} == {*keys, *new}
         assert report["status"] == status and "NOT right here" in report["verdict"]
         assert report["facts"]["the shim is"] == shim

@@ -229,7 +229,7 @@ def test_p17_the_fields_of_json_are_those_of_the_commands(lang: str) -> None:
     verdict = check.Verdict(0, "", "")
     questions = {"key": verdict, "here": verdict, "compatible_mode": verdict}
     here = Prospect([], None, None, False, [])
-    found = doctor.Findings(here, [], [], [], [], [], 0)
+    found = doctor.Findings(here, [], [], [], [], [], [], [], 0)
     assert told("status") == {field.name for field in dataclasses.fields(status.Status)}
     assert told("check") == set(check._report(questions, [], [], str))
     assert told("doctor") == set(doctor._as_json(found, 0, ""))
