@@ -113,7 +113,7 @@ SEAMS = (
     row("finetune.agentic_rl", "AgenticRL.*", sdk.call, "1.25.19"),
     # Calls that make more than one request, or make it later.
     row("aigc.generation", "AioGeneration.*", sdk.at_call, "1.19.0"),
-    row("aigc.chat_completion", "AioGeneration.*", sdk.at_call, "1.22.1"),
+    row("aigc.chat_completion", "AioGeneration.*", sdk.at_call, "1.23.0"),
     row("aigc.multimodal_conversation", "*.*", sdk.call, "1.8.0"),
     row("aigc.image_synthesis",
         "ImageSynthesis.async_call ImageSynthesis.sync_call AioImageSynthesis.*", sdk.call,
