@@ -10,7 +10,6 @@ import functools
 import gc
 import inspect
 import os
-import sys
 from typing import Any, Callable, NamedTuple
 
 import wrapt
@@ -67,7 +66,7 @@ class Sender(NamedTuple):
 def client(function: Any) -> Any:
     """The constructor of ``Client`` and ``AsyncClient``: what nobody has named is marked as found,
     for all that the SDK makes of it."""
-    _mark_older(function)
+    _mark_older()
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         workspace = kwargs.get("workspace")
@@ -120,13 +119,13 @@ def _named_by_host(url: Any) -> str | None:
     return InHost(label) if label else None
 
 
-def _mark_older(function: Any) -> None:
+def _mark_older() -> None:
     """Mark the clients that are older than the shim: what the SDK would find now was found, and
     what else they hold was told."""
-    module = sys.modules[function.__module__]
+    module = sdk("dashscope.v2.client")
     if getattr(module.__spec__, "_initializing", False):
         return  # its code has just run: there are none
-    kind = getattr(module, function.__qualname__.partition(".")[0])
+    kind = module.Client, module.AsyncClient
     for older in gc.get_objects():
         if issubclass(type(older), kind) and KEPT not in vars(older._transport):
             config = older.config

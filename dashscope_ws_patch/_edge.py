@@ -96,9 +96,11 @@ class Library(ModuleType):
         vars(self).update(__wrapped__=library, __service__=service)
         if library.__name__ == "threading":  # locks are made for each call
             vars(self).update((name, vars(library)[name]) for name in library.__all__)
-        for name in _ways_of(library):
-            if name in vars(library):
-                setattr(self, name, sender(vars(library)[name], service, library))
+        for name, way in _ways_of(library).items():
+            if name in vars(library):  # another patcher's may stand there, and be put back
+                current = functools.partial(vars(library).get, name, vars(library)[name])
+                call = functools.partial(way.call, service, current)
+                setattr(self, name, Wrapper(vars(library)[name], call))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
@@ -108,11 +110,11 @@ class Library(ModuleType):
         return sender(value, self.__service__) or value  # websockets imports what it is asked for
 
 
-def sender(original: Any, service: Service, library: Any = None) -> Any:
+def sender(original: Any, service: Service) -> Any:
     """What stands for ``original``, a function or class of a library that sends; None for any
-    other. ``library`` is where it is looked up again when it is called."""
+    other."""
     way = _way_of(original)
-    return way and Wrapper(original, functools.partial(way.call, service, library))
+    return way and Wrapper(original, functools.partial(way.call, service, None))
 
 
 def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
@@ -160,16 +162,11 @@ def _guarding(function: Any, guard: Any, service: Service) -> Any:
 
 
 class _Way(NamedTuple):
-    """A way of sending: what is called for it (a wrapt wrapper, behind ``service`` and
-    ``library``), and what guards an object that is made already."""
+    """A way of sending: what is called for it (a wrapt wrapper, behind ``service`` and what gives
+    the function or class that the library has now), and what guards an object that is made."""
 
     call: Callable[..., Any]
     guard: Any = None
-
-
-def _own(library: Any, wrapped: Any) -> Any:
-    """What the library has now in the place of ``wrapped``: another patcher's, if there is one."""
-    return wrapped if library is None else vars(library).get(wrapped.__name__, wrapped)
 
 
 # What sends, (url, headers=) or (method, url, headers=)
@@ -209,16 +206,16 @@ def _placed(
 
 def _function(url_at: int, key: str = "headers", guard: Any = None) -> _Way:
     def call(
-        service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+        service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
     ) -> Any:
         args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
-        return watched(_own(library, wrapped)(*args, **kwargs), sent)
+        return watched((current() if current else wrapped)(*args, **kwargs), sent)
 
     return _Way(call, guard)
 
 
 def _websocket_app(
-    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
 ) -> Any:
     """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
     owner = getattr(kwargs.get("on_message"), "__self__", None)
@@ -232,7 +229,7 @@ def _websocket_app(
         sent_for[owner] = sent[:3]
         for event in {"on_message", "on_error"} & kwargs.keys():
             kwargs = {**kwargs, event: heard(kwargs[event], sent)}
-    return _own(library, wrapped)(*args, **kwargs)
+    return (current() if current else wrapped)(*args, **kwargs)
 
 
 def _guard_app(service: Service, app: Any, _: Any = None) -> None:
@@ -282,10 +279,9 @@ def _importing(function: FunctionType, service: Service) -> Any:
 
 def _objects(guard: Callable[..., None]) -> _Way:
     def call(
-        service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+        service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
     ) -> Any:
-        kind = wrapped if library is None else vars(library).get(wrapped.__name__, wrapped)
-        made = kind(*args, **kwargs)
+        made = (current() if current else wrapped)(*args, **kwargs)
         guard(service, made, kwargs)
         return made
 
@@ -349,7 +345,7 @@ def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
 
 
 def _thread(
-    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
 ) -> Any:
     """A thread in which the SDK sends: it runs in the scope of whoever starts it."""
     target = kwargs.get("target")
@@ -359,7 +355,7 @@ def _thread(
     here = scope_here() or _decision.born.get()
     if here is not None and target is not None:
         kwargs = {**kwargs, "target": functools.partial(_context_of(here).run, target)}
-    return _own(library, wrapped)(*args, **kwargs)
+    return (current() if current else wrapped)(*args, **kwargs)
 
 
 def _context_of(here: Scope) -> Context:
@@ -371,10 +367,10 @@ def _context_of(here: Scope) -> Context:
 
 
 def _executor(
-    service: Service, library: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
+    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
 ) -> Any:
     """A pool in which the SDK sends on behalf of a call."""
-    pool = _own(library, wrapped)(*args, **kwargs)
+    pool = (current() if current else wrapped)(*args, **kwargs)
     submit, told = pool.submit, _decision.told
 
     def submitted(fn: Any, /, *args: Any, **kwargs: Any) -> Any:

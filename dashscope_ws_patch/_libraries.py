@@ -47,7 +47,7 @@ class _Filled(dict):  # type: ignore[type-arg]
 
 
 #: Where what an answer leads to keeps the workspace that was sent, and its source, for the hint.
-_SENT = "_dashscope_ws_patch_sent"
+SENT = "_dashscope_ws_patch_sent"
 
 #: Whether a session of requests, below which urllib3 sends, names a workspace.
 _session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names", default=False)
@@ -171,7 +171,7 @@ def _may_move() -> bool:
 def _note(key: Any, sent: Any) -> None:
     known = getattr(key, "__dict__", None)
     if known is not None:
-        known[_SENT] = sent
+        known[SENT] = sent
 
 
 def _read(content: Any, answer: Any, key: Any) -> None:
@@ -180,7 +180,7 @@ def _read(content: Any, answer: Any, key: Any) -> None:
     if content.__class__ is bytes and len(content) < 2048 and b"enied" in content and active:
         from .hint.watch import overheard
 
-        overheard(content, answer, getattr(key, _SENT, None))
+        overheard(content, answer, getattr(key, SENT, None))
 
 
 def _refused(error: Any, url: str, headers: Any = ()) -> None:

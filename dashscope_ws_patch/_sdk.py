@@ -89,9 +89,10 @@ def list_tasks(function: Any) -> Any:
     Not where it leaves that to a request object, which needs no argument for it.
     """
     code = inspect.unwrap(function).__code__
-    if "_build_api_request" in code.co_names or "workspace" not in code.co_varnames:
+    if "_build_api_request" in code.co_names:
         return function
-    at = code.co_varnames.index("workspace")
+    names = code.co_varnames
+    at = names.index("workspace") if "workspace" in names else 99  # another patcher's
 
     async def listed(*args: Any, **kwargs: Any) -> Any:
         given = args[at] if len(args) > at else kwargs.get("workspace")
