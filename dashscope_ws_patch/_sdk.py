@@ -38,19 +38,22 @@ def builder(original: Any) -> Any:
     """``_build_api_request``: what it returns names the workspace of the call."""
     named, _ = _naming(original)
 
-    @functools.wraps(original)
-    def _build_api_request(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("enable_encryption"):  # it asks for a public key on behalf of the call
-            request = _on_behalf(named(args, kwargs), None, original, args, kwargs)
-        else:
-            request = original(*args, **kwargs)
-        if kwargs.get("base_address"):
-            _edge.hosts_named.add(urlsplit(kwargs["base_address"]).hostname or "")
+    def build(*args: Any, **kwargs: Any) -> Any:
+        request = original(*args, **kwargs)
         session = kwargs.get("session")  # 1.24 on; it may have a header of its own
         if session is None or not workspace_in_headers(getattr(session, "headers", None)):
             request.url, request.headers, *decided = settle(request.url, request.headers)
             vars(request)[SENT] = request.url, *decided, request
         return request
+
+    @functools.wraps(original)
+    def _build_api_request(*args: Any, **kwargs: Any) -> Any:
+        # A public key is asked for on behalf of the call; and releases before 1.17 take no notice
+        # of a URL that names a workspace.
+        if kwargs.get("enable_encryption") or kwargs.get("base_address"):
+            _edge.hosts_named.add(urlsplit(kwargs.get("base_address") or "").hostname or "")
+            return _on_behalf(named(args, kwargs), None, build, args, kwargs)
+        return build(*args, **kwargs)
 
     return _build_api_request
 
