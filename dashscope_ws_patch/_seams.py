@@ -81,6 +81,8 @@ SEAMS = (
     # The list of tasks, which imports what it sends by itself.
     row("client.base_api", "BaseAsyncAioApi.list", sdk.list_tasks, "1.24.3",
         covers="BaseAsyncAioApi.list"),
+    # What reads of a refusal, where aiohttp has sent.
+    row("common.utils", "_handle_http_response", sdk.received, "1.0.0", "1.4.0"),
     # Hosts and message bodies that name the workspace.
     row("common.env", "resolve_base_url", sdk.host, "1.27.5"),
     row("multimodal.multimodal_dialog", "MultiModalDialog._send_start_request",
@@ -124,7 +126,7 @@ SEAMS = (
     row("embeddings.multimodal_embedding", "*.*", sdk.call, "1.7.0"),
     row("rerank.text_rerank", "AioTextReRank.*", sdk.at_call, "1.25.22"),
     row("utils.oss_utils", "OssUtils.upload", sdk.call, "1.13.0"),
-    row("client.base_api", "BaseAsyncApi.* StreamEventMixin.*", sdk.call, "1.4.0"),
+    row("client.base_api", "BaseAsyncApi.* StreamEventMixin.*", sdk.call, "1.0.0"),
     row("threads.runs.runs", "Runs.wait", sdk.call, "1.17.0"),
     row("multimodal.tingwu.tingwu", "TingWu.*", sdk.call, "1.24.4"),
     row("audio.http_tts.http_speech_synthesizer", "HttpSpeechSynthesizer.*", sdk.call, "1.25.17"),
