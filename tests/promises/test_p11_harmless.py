@@ -63,7 +63,7 @@ def _functions() -> Iterator[tuple[Any, Any]]:
 
 def _fewest() -> int:
     """Releases before 1.4 have fewer methods that need a row."""
-    return 15 if has(f"{PATCHED}:GetStatusMixin") else 10
+    return 15 if has(f"{PATCHED}:GetStatusMixin") else 8
 
 
 def test_p11_signatures_docstrings_and_kinds_are_kept() -> None:
