@@ -70,6 +70,8 @@ LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class _ByReference:
+    __slots__ = ()  # what wrapt's proxies have of their own would be hidden
+
     # wrapt's proxies refuse to be pickled or copied; functions are, by reference.
     def __reduce_ex__(self, protocol: Any) -> Any:
         original: Any = self.__wrapped__  # type: ignore[attr-defined]
