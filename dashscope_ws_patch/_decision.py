@@ -170,7 +170,7 @@ def settle(
     found = named
     label = workspace_in_host(url) if DOMAIN in url.lower() else None
     if label is not None and chosen is None:
-        chosen = BY_SDK if label == found else _chosen(label)
+        chosen = BY_SDK if label == found else who_chose(label)
         if label == found:  # a default endpoint that the SDK has built
             region = urlsplit(url).netloc.split(".")[1]
     workspace: str | None = _told_here() or getattr(found, "named", None)
@@ -232,7 +232,7 @@ def sdk(name: str) -> Any:
 BASES = ("base_http_api_url", "base_websocket_api_url", "base_compatible_api_url")
 
 
-def _chosen(label: str) -> Chosen:
+def who_chose(label: str) -> Chosen:
     """Who has put ``label`` into a URL of the 1.x surface. The SDK itself builds base URLs from
     DASHSCOPE_WORKSPACE_ID at import (1.27 on)."""
     dashscope, env = sdk("dashscope"), sdk("dashscope.common.env")

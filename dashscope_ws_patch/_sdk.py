@@ -16,11 +16,13 @@ from . import _carry, _decision, _edge, _workspace
 from ._carry import unseen
 from ._decision import (
     BASES,
+    BY_CALL,
     InHost,
     ambient,
     is_named,
     sdk,
     settle,
+    who_chose,
     workspace_in_headers,
 )
 from ._edge import SENT, settled_for
@@ -264,7 +266,7 @@ def _named(given: dict[str, Any]) -> str | None:
     # A module-level base URL, handed in again, is no URL of the calling code.
     own = url is None or any(url is getattr(sdk("dashscope"), base, None) for base in BASES)
     label = None if own else workspace_in_host(url)
-    return InHost(label) if label else None
+    return InHost(label) if label and who_chose(label) is BY_CALL else None
 
 
 # Objects
