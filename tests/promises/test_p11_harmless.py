@@ -160,7 +160,9 @@ def test_p11_a_class_with_a_bound_method_in_it(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("pickler", ["cloudpickle", "dill"])
 def test_p11_functions_are_pickled_by_value(pickler: str) -> None:
-    module = pytest.importorskip(pickler)
+    pytest.importorskip(pickler)
+    if run(f"import {pickler} as pickler; pickler.dumps(lambda: 0)").returncode:
+        pytest.skip(f"{pickler} does not work on this Python")
     code = f"""
     import {pickler} as pickler, dashscope_ws_patch as shim
     from dashscope.client.base_api import BaseApi
@@ -173,7 +175,8 @@ def test_p11_functions_are_pickled_by_value(pickler: str) -> None:
     if pickler.__name__ == "cloudpickle":
         assert pickler.loads(pickler.dumps(BaseApi.call)).__name__ == "call"
     """
-    assert module and run(code).returncode == 0
+    done = run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_p11_import_specs_can_be_copied() -> None:
