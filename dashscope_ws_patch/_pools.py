@@ -126,8 +126,11 @@ def _running(original: Any) -> Callable[..., Any]:
         found = scope.get()
         if found is not None:
             scope.set(None)
+        call = [bind(self, type(self))]
+        # As CPython's own `run` does: what failed is not kept alive by its own traceback.
+        self = None
         try:
-            return bind(self, type(self))(*args)
+            return call.pop()(*args)
         finally:
             if scope.get() is not found:
                 scope.set(found)
