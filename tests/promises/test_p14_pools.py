@@ -176,3 +176,33 @@ def test_p14_first_scopes_at_once() -> None:
             patch()
         """
     )
+
+
+def test_p14_a_failed_piece_of_work_is_not_kept_by_its_traceback() -> None:
+    """What its caller holds, as the SDK's shared session, ends with the call: no cycle waits for
+    the collector."""
+    run(
+        """
+        import asyncio, gc, weakref
+        from dashscope_ws_patch import use_workspace
+
+        class Held: pass
+
+        def fail(): raise LookupError
+
+        async def request(held):
+            try:
+                await asyncio.to_thread(fail)
+            except LookupError:
+                pass
+
+        async def main():
+            held = Held()
+            await request(held)
+            return weakref.ref(held)
+
+        gc.disable()
+        with use_workspace("ws_a"):
+            assert asyncio.run(main())() is None
+        """
+    )
