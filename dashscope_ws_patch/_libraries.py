@@ -23,7 +23,7 @@ from typing import Any, Callable, Optional
 
 from . import _hosts, _workspace
 from ._carry import in_scope
-from ._decision import HEADER, SettledHeaders, SettledLines, settle, text
+from ._decision import HEADER, SettledHeaders, SettledLines, settle, text, without_workspace
 from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
@@ -37,6 +37,7 @@ active = False
 
 #: Why a library is left alone, if its insides turned out not to fit while it sent.
 misfits: dict[str, str] = {}
+
 
 class _Filled(dict):  # type: ignore[type-arg]
     """Headers to which the workspace was added. urllib3 hands them to itself for another attempt,
@@ -137,16 +138,13 @@ def _settled(host: str, headers: Iterable[Any], named_above: bool = False) -> _L
 
 
 def _copied(headers: Any, present: bool) -> Any:
-    """A copy of a mapping of headers without that of the workspace."""
+    """A copy of a mapping of headers, without that of the workspace where it is ``present``."""
     store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
     if isinstance(store, dict):
         copy: Any = dict(store.values())
     else:
         copy = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
-    if present:
-        for name in [n for n in copy if text(n).lower() == _NAME]:
-            del copy[name]
-    return copy
+    return without_workspace(copy) if present else copy
 
 
 def _lower(headers: Any) -> Any:

@@ -300,6 +300,7 @@ def finalize(function: Any) -> Any:
 
 # A pool of websockets, each opened for somebody
 
+
 @method
 def lend(function: Any) -> Any:
     """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""

@@ -66,9 +66,7 @@ class _Tracer:
         named = _of(request or {})
         if not self.fails:
             holding(named)
-        return run(
-            _on_behalf(named), functools.partial(self.tracer, uuid, args, kwargs, request)
-        )
+        return run(_on_behalf(named), functools.partial(self.tracer, uuid, args, kwargs, request))
 
 
 def _alone(task: Callable[..., Any]) -> Callable[..., Any]:
