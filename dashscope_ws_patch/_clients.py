@@ -1,4 +1,4 @@
-"""The adapters of the 2.x clients and of agentstudio, which settle on a workspace when built.
+"""The adapters of the 2.x clients, which settle on a workspace when built.
 
 What they have found is marked as found and stays as it is; what a request says is settled when it
 is sent.

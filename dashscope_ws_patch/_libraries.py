@@ -23,13 +23,21 @@ from typing import Any, Callable, Optional
 
 from . import _hosts, _workspace
 from ._carry import in_scope
-from ._decision import HEADER, SettledHeaders, SettledLines, settle, text, without_workspace
+from ._decision import (
+    HEADER,
+    SettledHeaders,
+    SettledLines,
+    settle,
+    text,
+    with_workspace,
+    without_workspace,
+)
 from ._hosts import DOMAIN, in_url, is_unnamed
 from ._seam import Seam
 from ._workspace import WorkspaceError
 
 _NAME, _LENGTH = HEADER.lower(), len(HEADER)
-_RAW, _RAW_NAME = HEADER.encode(), _NAME.encode()
+_RAW = HEADER.encode()
 
 #: Whether the rows are applied. Another patcher that has wrapped one of our functions, or has saved
 #: it to put it back, keeps it in use after ``unpatch``: then it does nothing.
@@ -385,7 +393,7 @@ def httpcore(original: Any) -> Any:
 def _httpcore_headers(headers: Any, found: Any) -> Any:
     host, workspace, _, present = found
     if present and workspace:
-        headers = [header for header in headers if header[0].lower() != _RAW_NAME]
+        headers = without_workspace(list(headers))
     if workspace:
         headers = [*headers, (_RAW, workspace.encode())]
     if host.endswith(DOMAIN):  # moved
@@ -551,11 +559,7 @@ def websocket_client(original: Any) -> Any:
         moved = getattr(header, "moved", None)
         found = moved if moved and moved[0] == host else _of_websocket(host, header)
         if found is not None and found[1] is not None:
-            if isinstance(header, dict):
-                options["header"] = {**_copied(header, found[3]), HEADER: found[1]}
-            else:
-                lines = [x for x in header or () if x.partition(":")[0].lower() != _NAME]
-                options["header"] = [*lines, f"{HEADER}: {found[1]}"]
+            options["header"] = with_workspace([] if header is None else header, found[1])
         try:
             return original(*args, **options)
         except Exception as error:
@@ -603,7 +607,7 @@ def _of_websockets(host: str, headers: Any) -> _Lacking:
 
 def _fill(headers: Any, workspace: str) -> Any:
     """A copy of what websockets keeps headers in, with the header."""
-    pairs = [(name, value) for name, value in headers.raw_items() if name.lower() != _NAME]
+    pairs = without_workspace(list(headers.raw_items()))
     return type(headers)([*pairs, (HEADER, workspace)])
 
 
