@@ -35,3 +35,15 @@ def holding(named: Any) -> Held:
     entered = use_workspace(None if named == "" else named)._entered()
     entered.outer = None  # the worker's
     return [[scope, entered, None]]
+
+
+def holding_beside(named: Any) -> Held:
+    """What holds for what is done with a message beside running its work: retries, callbacks.
+
+    Where ``named`` is malformed, the work itself raises that. All else is done for nobody, and
+    without the environment's workspace.
+    """
+    try:
+        return holding(named)
+    except (TypeError, WorkspaceError):
+        return holding("")

@@ -19,8 +19,7 @@ from celery.signals import before_task_publish
 from celery.worker.request import Request
 
 from .._carry import Held, run
-from .._workspace import WorkspaceError
-from ._holding import holding, named_here
+from ._holding import holding, holding_beside, named_here
 
 TASK_HEADER = "dashscope_workspace"
 
@@ -45,11 +44,7 @@ def _of(request: Any) -> Any:
 
 def _on_behalf(named: Any) -> Held:
     """What holds for what Celery does with a message, beside running its task."""
-    try:
-        held = holding(named)
-    except (TypeError, WorkspaceError):
-        held = holding("")  # nobody's, and the environment's neither: the task itself fails
-    return [*held, [_named, named, None]]
+    return [*holding_beside(named), [_named, named, None]]
 
 
 class _Tracer:

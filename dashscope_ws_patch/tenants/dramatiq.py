@@ -16,8 +16,7 @@ from typing import Any
 import dramatiq
 
 from .._carry import put, run, take_back
-from .._workspace import WorkspaceError
-from ._holding import holding, named_here
+from ._holding import holding, holding_beside, named_here
 
 OPTION = "dashscope_workspace"
 
@@ -72,11 +71,7 @@ class Workspaces(dramatiq.Middleware):  # type: ignore[misc]
 
     def before_process_message(self, broker: Any, message: Any) -> None:
         _local.said = (message.options.get(OPTION),)
-        try:
-            _local.held = holding(*_local.said)
-        except (TypeError, WorkspaceError):
-            # Its actor raises that, as an error of its own; for what follows no workspace holds.
-            _local.held = holding("")
+        _local.held = holding_beside(*_local.said)  # a malformed one is its actor's own error
         put(_local.held)
 
     def after_process_message(
