@@ -48,6 +48,12 @@ def host(workspace: Optional[str], region: str = "cn-beijing") -> str:
     return f"{workspace}.{region}.maas.aliyuncs.com" if workspace else LEGACY
 
 
+def voice(request: Request) -> tuple[Optional[str], str]:
+    """The workspace in the header of a request, and its host."""
+    (workspace,) = request.workspaces or [None]
+    return workspace, request.host
+
+
 def label(name: str) -> Optional[str]:
     """The workspace that a host names."""
     return name.partition(".")[0] if name.endswith(".maas.aliyuncs.com") else None

@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 import dashscope
 import pytest
-from one_voice import GATEWAY, KEY, host, scoped
+from one_voice import GATEWAY, KEY, host, scoped, voice
 from record import environment
 
 from dashscope_ws_patch import use_workspace
-from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback
 
 agentstudio: Any = pytest.importorskip("dashscope.agentstudio")
 
@@ -32,11 +32,6 @@ ENVIRONMENTS = {
     "ID": {"DASHSCOPE_WORKSPACE_ID": ENV_ID},
     "both": {"DASHSCOPE_WORKSPACE": ENV, "DASHSCOPE_WORKSPACE_ID": ENV_ID},
 }
-
-
-def voice(request: Request) -> tuple[Optional[str], str]:
-    (workspace,) = request.workspaces or [None]
-    return workspace, request.host
 
 
 def drive(asynchronous: bool, options: dict[str, Any], born: str, scope: str) -> None:

@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Optional
 
 import dashscope
 import pytest
 from environments import ROOT
+from one_voice import voice
 
 from dashscope_ws_patch.selftest.loopback import Loopback, Request
 
@@ -66,11 +66,6 @@ def run(
         timeout=1200,
     )
     return [request for request in loopback.drain() if not request.foreign]
-
-
-def voice(request: Request) -> tuple[Optional[str], str]:
-    (workspace,) = request.workspaces or [None]
-    return workspace, request.host
 
 
 GENERATE = "generation create -m qwen-plus -p hello"

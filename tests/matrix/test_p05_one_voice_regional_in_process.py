@@ -7,7 +7,7 @@ import importlib
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 from unittest import mock
 
 import dashscope
@@ -15,10 +15,11 @@ import pytest
 from dashscope.common.error import InputRequired
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from one_voice import voice
 from record import BASES, environment
 
 from dashscope_ws_patch import WorkspaceError, use_workspace
-from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback
 
 if not hasattr(dashscope, "set_region"):
     pytest.skip("this release has no regional hosts", allow_module_level=True)
@@ -29,11 +30,6 @@ REGION = "cn-beijing"
 
 def host(workspace: str, region: str = REGION) -> str:
     return f"{workspace}.{region}.maas.aliyuncs.com"
-
-
-def voice(request: Request) -> tuple[Optional[str], str]:
-    (workspace,) = request.workspaces or [None]
-    return workspace, request.host
 
 
 @pytest.fixture(autouse=True)

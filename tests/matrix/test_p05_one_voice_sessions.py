@@ -16,22 +16,16 @@ from typing import Any, Callable
 
 import dashscope
 import pytest
-from one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, converse, host
+from one_voice import CLIENT, ENV, ENV_ID, HELLO, KEY, LEGACY, Cell, around, converse, host, voice
 from record import environment
 
 from dashscope_ws_patch import WorkspaceError, use_workspace
-from dashscope_ws_patch.selftest.loopback import Loopback, Request
+from dashscope_ws_patch.selftest.loopback import Loopback
 
 if not hasattr(dashscope, "AsyncClient"):
     pytest.skip("this release has no 2.x clients", allow_module_level=True)
 
 A, B = "ws-a", "ws-b"
-
-
-def voice(request: Request) -> tuple[Any, str]:
-    """The workspace in the header of a request, and its host."""
-    (workspace,) = request.workspaces or [None]
-    return workspace, request.host
 
 
 def said(loopback: Loopback) -> list[tuple[Any, str]]:
@@ -251,24 +245,30 @@ def test_p6_job_polls_with_the_calls_workspace(client: Any, loopback: Loopback) 
 # --- many tenants --------------------------------------------------------------------------------
 
 
+def numbered(number: int) -> dict[str, Any]:
+    return {"model": "qwen-plus", "messages": [{"role": "user", "content": f"<{number}>"}]}
+
+
+def each_spoke_as_itself(loopback: Loopback, tenants: int) -> None:
+    requests = loopback.drain()
+    assert len(requests) == tenants
+    for request in requests:
+        number = request.body.decode().split("<")[1].split(">")[0]
+        assert voice(request) == (f"ws-{number}", host(f"ws-{number}"))
+
+
 def test_p8_two_hundred_tasks_on_one_client(loopback: Loopback) -> None:
     async def tenant(client: Any, number: int) -> None:
         with use_workspace(f"ws-{number}"):
             await asyncio.sleep(0.001 * (number % 7))
-            await client.chat.completions.create(
-                model="qwen-plus", messages=[{"role": "user", "content": f"<{number}>"}]
-            )
+            await client.chat.completions.create(**numbered(number))
 
     async def main() -> None:
         async with dashscope.AsyncClient(api_key=KEY) as client:
             await asyncio.gather(*(tenant(client, number) for number in range(200)))
 
     asyncio.run(main())
-    requests = loopback.drain()
-    assert len(requests) == 200
-    for request in requests:
-        number = request.body.decode().split("<")[1].split(">")[0]
-        assert voice(request) == (f"ws-{number}", host(f"ws-{number}"))
+    each_spoke_as_itself(loopback, 200)
 
 
 def test_p8_fifty_threads_on_one_client(client: Any, loopback: Loopback) -> None:
@@ -277,17 +277,11 @@ def test_p8_fifty_threads_on_one_client(client: Any, loopback: Loopback) -> None
     def tenant(number: int) -> None:
         with use_workspace(f"ws-{number}"):
             barrier.wait()
-            client.chat.completions.create(
-                model="qwen-plus", messages=[{"role": "user", "content": f"<{number}>"}]
-            )
+            client.chat.completions.create(**numbered(number))
 
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(tenant, range(50)))
-    requests = loopback.drain()
-    assert len(requests) == 50
-    for request in requests:
-        number = request.body.decode().split("<")[1].split(">")[0]
-        assert voice(request) == (f"ws-{number}", host(f"ws-{number}"))
+    each_spoke_as_itself(loopback, 50)
 
 
 # --- derived clients -----------------------------------------------------------------------------

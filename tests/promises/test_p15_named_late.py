@@ -148,17 +148,21 @@ def httpx_async_transport(url: str, name: Naming) -> None:
 # aiohttp
 
 
+def aiohttp_get(url: str, **options: Any) -> None:
+    async def main() -> None:
+        async with aiohttp.ClientSession(**options) as session:
+            async with session.get(url) as answer:
+                await answer.read()
+
+    asyncio.run(main())
+
+
 def aiohttp_middleware(url: str, name: Naming) -> None:
     async def middleware(request: Any, handler: Any) -> Any:
         name(request.headers)
         return await handler(request)
 
-    async def main() -> None:
-        async with aiohttp.ClientSession(middlewares=(middleware,)) as session:
-            async with session.get(url) as answer:
-                await answer.read()
-
-    asyncio.run(main())
+    aiohttp_get(url, middlewares=(middleware,))
 
 
 def aiohttp_request_class(url: str, name: Naming) -> None:
@@ -167,12 +171,7 @@ def aiohttp_request_class(url: str, name: Naming) -> None:
             super().__init__(*args, **kwargs)
             name(self.headers)
 
-    async def main() -> None:
-        async with aiohttp.ClientSession(request_class=Request) as session:
-            async with session.get(url) as answer:
-                await answer.read()
-
-    asyncio.run(main())
+    aiohttp_get(url, request_class=Request)
 
 
 def aiohttp_request_send(url: str, name: Naming) -> None:
@@ -181,12 +180,7 @@ def aiohttp_request_send(url: str, name: Naming) -> None:
             name(self.headers)
             return await super().send(conn)
 
-    async def main() -> None:
-        async with aiohttp.ClientSession(request_class=Request) as session:
-            async with session.get(url) as answer:
-                await answer.read()
-
-    asyncio.run(main())
+    aiohttp_get(url, request_class=Request)
 
 
 # urllib3, urllib.request
