@@ -234,7 +234,7 @@ def _ran(module: Any, users: list[str]) -> None:
         name = module.__name__
         _known[name] = _done[id(module)] = module
         try:
-            by_module = _rows(_is_sdk(name))
+            rows = rows_of(name)
         except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
             _complain(f"the table of seams ({type(error).__name__}: {error})", error)
             return
@@ -242,7 +242,6 @@ def _ran(module: Any, users: list[str]) -> None:
             return
         if name in _awaited_libraries:
             _libraries_module.active = True
-        rows = by_module.get(name, []) + by_module.get(f"{name.rpartition('.')[0]}.*", [])
         for seam in rows:
             try:
                 state = _apply(seam, module, users, rows), ""
@@ -268,6 +267,12 @@ def _rows(sdk: bool) -> dict[str, list[Seam]]:
     for seam in seams:
         rows.setdefault(seam.module, []).append(seam)
     return rows
+
+
+def rows_of(name: str) -> list[Seam]:
+    """The rows that apply to the module of this name, of the SDK or of another library."""
+    rows = _rows(_is_sdk(name))
+    return rows.get(name, []) + rows.get(f"{name.rpartition('.')[0]}.*", [])
 
 
 def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:

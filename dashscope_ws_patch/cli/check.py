@@ -372,7 +372,7 @@ def _judged(answers: list[Answer], model: str) -> Verdict:
     last, lang = answers[-1], current()
     bare = next((answer for answer in answers if answer.named is None), None)
     without = bare is not None and bare.outcome == RIGHT
-    named, known = _prospect.shown(last.named or ""), last.known
+    named, known = _workspace.masked(last.named or ""), last.known
     if last.outcome == RIGHT:
         if last is bare:
             return Verdict(RIGHT, _("This key needs no workspace."))
@@ -412,7 +412,7 @@ def _judged_beside(answer: Answer, wanted: str | None, model: str) -> Verdict:
     """The same of what the compatible mode answered."""
     if wanted and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
         said = _("the request went without {workspace}, since {host} is not known for the service.",
-                 workspace=_prospect.shown(wanted), host=answer.host)  # fmt: skip
+                 workspace=_workspace.masked(wanted), host=answer.host)  # fmt: skip
         verdict = Verdict(WRONG, said, f"export {_workspace.HOSTS}={answer.host}")
     else:
         verdict = _judged([answer], model)

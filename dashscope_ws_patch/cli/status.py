@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 
+from .._workspace import masked
 from ._console import patience, show
 from ._language import _
 from .install import CommandError
@@ -86,7 +87,7 @@ def status() -> Status:
         said = _("cannot find out what a new interpreter does: {error}", error=error)
         raise CommandError(said) from error
     found = Status(sys.executable, here.active, here.ways)
-    found.workspace = here.workspace and prospects.shown(here.workspace)
+    found.workspace = here.workspace and masked(here.workspace)
     found.source = here.source
     found.host = here.host and prospects.host_shown(here.host)
     if here.scopes_only:

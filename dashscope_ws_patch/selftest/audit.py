@@ -112,11 +112,10 @@ def audit(folder: Optional[Path] = None) -> list[Egress]:
 
     Nothing of it is imported. Raises ModuleNotFoundError where no SDK is installed.
     """
+    folder = folder or sdk_folder()
     if folder is None:
-        spec = find_spec(SDK)
-        if spec is None or not spec.submodule_search_locations:
-            raise ModuleNotFoundError(f"no module named {SDK!r}", name=SDK)
-        folder = Path(spec.submodule_search_locations[0])
+        raise ModuleNotFoundError(f"no module named {SDK!r}", name=SDK)
+    release = sdk_version(folder) or ""
     modules = {module.name: module for module in _modules(folder)}
     found: dict[tuple[str, str], Egress] = {}
     for module in modules.values():
@@ -124,11 +123,29 @@ def audit(folder: Optional[Path] = None) -> list[Egress]:
             place = f"{module.name}:{'.'.join(scope)}" if scope else module.name
             for way, seen_as in _ways_out(node, scope, module, modules):
                 state, why = _verdict(place, way, seen_as, module, scope)
-                row = _suggested(way, module, scope) if state == UNKNOWN else ""
+                row = _suggested(way, module, scope, release) if state == UNKNOWN else ""
                 egress = Egress(place, way, getattr(node, "lineno", 0), state, why, row)
                 if state == UNKNOWN or (place, way) not in found:
                     found[place, way] = egress
     return list(found.values())
+
+
+def sdk_folder() -> Optional[Path]:
+    """Where the package of the SDK lies that this interpreter would import; None if nowhere."""
+    spec = find_spec(SDK)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
+
+
+def sdk_version(folder: Optional[Path] = None) -> Optional[str]:
+    """The version of the SDK in ``folder``, or of the one that would be imported, by its own word;
+    None without one."""
+    folder = folder or sdk_folder()
+    source = folder / "version.py" if folder else None
+    if source is None or not source.is_file():
+        return None
+    found = re.search(r"__version__\s*=\s*['\"](.+?)['\"]", source.read_text("utf-8"))
+    return found[1] if found else None
 
 
 def summary(found: list[Egress]) -> str:
@@ -211,8 +228,8 @@ def _words(node: ast.AST) -> Iterator[str]:
 # The row that would cover a way out
 
 
-def _suggested(way: str, module: _Module, scope: _Scope) -> str:
-    """The row for an unknown way out, by the shape of what sends."""
+def _suggested(way: str, module: _Module, scope: _Scope, release: str) -> str:
+    """The row for an unknown way out of this ``release``, by the shape of what sends."""
     if way.startswith("import ") or way.partition(".")[0] not in SENDERS:
         return "look at what it sends: HARMLESS or ELSEWHERE in audit.py, or a sender in _edge.py"
     if not _is_in_function(scope, module):
@@ -223,7 +240,7 @@ def _suggested(way: str, module: _Module, scope: _Scope) -> str:
         attribute, adapter = _of_class(owner, way, scope)
     else:
         attribute, adapter = scope[0], "<an adapter of its own, as sdk.list_tasks>"
-    return f'Seam("{module.name}", "{attribute}", {adapter}, "{_release()}", covers="{covers}")'
+    return f'Seam("{module.name}", "{attribute}", {adapter}, "{release}", covers="{covers}")'
 
 
 def _of_class(owner: ast.ClassDef, way: str, scope: _Scope) -> tuple[str, str]:
@@ -247,12 +264,6 @@ def _of_class(owner: ast.ClassDef, way: str, scope: _Scope) -> tuple[str, str]:
     if way.startswith("websocket") and {"_url", "_headers"} <= kept:
         return f"{owner.name}.{scope[1]}", "clients.connect"
     return f"{owner.name}.{'.'.join(scope[1:2])}", "<an adapter of its own, as sdk.list_tasks>"
-
-
-def _release() -> str:
-    from .._activation import sdk_release
-
-    return sdk_release()
 
 
 def _within(name: str, outer: str) -> bool:

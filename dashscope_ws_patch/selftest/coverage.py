@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 import sys
 import threading
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -22,13 +20,6 @@ from .. import _activation
 from .._activation import APPLIED, SDK
 from ..cli._language import _ as in_language
 from .audit import FOREIGN, Egress
-
-
-def sdk_folder() -> Path | None:
-    """Where the package of the SDK lies that this interpreter would import; None if nowhere."""
-    spec = find_spec(SDK)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0]) if places else None
 
 
 def folder_for(path: str) -> str:
@@ -40,16 +31,6 @@ def folder_for(path: str) -> str:
         if is_there and (folder != given.parent or given.name == SDK):
             return str(folder)
     raise FileNotFoundError(in_language("no package {name} in {path}", name=SDK, path=path))
-
-
-def sdk_version() -> str | None:
-    """The version of the SDK that would be imported, by its own word; None without one."""
-    folder = sdk_folder()
-    source = folder / "version.py" if folder else None
-    if source is None or not source.is_file():
-        return None
-    found = re.search(r"__version__\s*=\s*['\"](.+?)['\"]", source.read_text("utf-8"))
-    return found[1] if found else None
 
 
 @contextlib.contextmanager
@@ -103,10 +84,8 @@ def _places(seam: Any) -> Iterator[tuple[Any, str]]:
     package = seam.module.rpartition(".*")[0]
     for name, module in list(sys.modules.items()):
         if name == seam.module or (package and name.rpartition(".")[0] == package):
-            rows = _activation._rows(True)
-            rows_of = rows.get(name, []) + rows.get(f"{name.rpartition('.')[0]}.*", [])
             with contextlib.suppress(LookupError):
-                yield from _activation._targets(seam, module, rows_of)
+                yield from _activation._targets(seam, module, _activation.rows_of(name))
 
 
 def _code(original: Any) -> Any:

@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._activation import CLIENTS, switched_off
+from .._workspace import masked
 from ..cli._console import show
 from ..cli._language import _
 from ..cli.install import CommandError
 from . import audit as _audit
 from . import coverage
-from .prospect import Prospect, Verdict, beside_in_words, prospect, shown
+from .prospect import Prospect, Verdict, beside_in_words, prospect
 
 if TYPE_CHECKING:
     from .loopback import Request
@@ -380,10 +381,10 @@ def _facts(here: Prospect) -> dict[str, str]:
     shim = _("switched off") if switched_off() else _("not active")
     if here.active:
         shim = _("active, by {ways}", ways="; ".join(here.ways))
-    named = shown(here.workspace) if here.workspace else _("none")
+    named = masked(here.workspace) if here.workspace else _("none")
     return {
         "dashscope-ws-patch": _installed("dashscope-ws-patch"),
-        "dashscope": coverage.sdk_version() or _installed("dashscope"),
+        "dashscope": _audit.sdk_version() or _installed("dashscope"),
         "wrapt": _installed("wrapt"),
         "Python": platform.python_version(),
         "the shim is": shim,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import _activation, _hosts, _workspace
+from .._workspace import masked
 from ..cli._language import _, joined
 from ..cli.install import STARTUP, is_current, is_ours, may_be_ours
 from ..cli.run import SITEDIR
@@ -116,17 +117,17 @@ class Prospect(NamedTuple):
             return Verdict(RIGHT, said)
         wanted = wanted or self.workspace
         if wanted != self.workspace:
-            todo.insert(0, f"export DASHSCOPE_WORKSPACE={_workspace.masked(wanted or '')}")
+            todo.insert(0, f"export DASHSCOPE_WORKSPACE={masked(wanted or '')}")
         if wanted is None:
             todo.insert(0, "export DASHSCOPE_WORKSPACE=ws_...")
             said = _("A program started here sends no workspace: none is set.")
             return Verdict(RIGHT, said, _(", and ").join(todo))
         if not todo:
-            said = _("A program started here sends {workspace}.", workspace=shown(wanted))
+            said = _("A program started here sends {workspace}.", workspace=masked(wanted))
             return Verdict(RIGHT, said)
         if self.active and self.workspace:
             said = _(
-                "A program started here would send {other} instead.", other=shown(self.workspace)
+                "A program started here would send {other} instead.", other=masked(self.workspace)
             )
         else:
             said = _("A program started here would not send it yet.")
@@ -134,11 +135,6 @@ class Prospect(NamedTuple):
 
 
 _ACTIVATE = "import dashscope_ws_patch in the program, or run: python -m dashscope_ws_patch install"
-
-
-def shown(workspace: str) -> str:
-    """``workspace`` for a reader."""
-    return _workspace.masked(workspace)
 
 
 def prospect(timeout: float | None = None) -> Prospect:
@@ -305,14 +301,14 @@ def _named(
         return Finding(WORKSPACE, FAILED, malformed, _("correct it"))
     if workspace is None:
         return Finding(WORKSPACE, WARNING, _("none is set"), "export DASHSCOPE_WORKSPACE=ws_...")
-    found = _("{workspace}, from {source}", workspace=shown(workspace), source=source)
+    found = _("{workspace}, from {source}", workspace=masked(workspace), source=source)
     both = [(os.environ.get(name) or "").strip() for name in _workspace.VARIABLES]
     if all(both) and both[0] != both[1]:
         other = _(
-            "{name} names another, {other}", name=_workspace.VARIABLES[1], other=shown(both[1])
+            "{name} names another, {other}", name=_workspace.VARIABLES[1], other=masked(both[1])
         )
         return Finding(WORKSPACE, WARNING, f"{found}; {other}", _("unset one of the two"))
-    if workspace != shown(workspace):
+    if workspace != masked(workspace):
         return Finding(WORKSPACE, WARNING, found, _("see that it is no API key"))
     return Finding(WORKSPACE, OK, found)
 
@@ -333,7 +329,7 @@ def _winning(bases: list[dict[str, Any]], workspace: str | None) -> Finding | No
     for base in bases:
         if not base["wins"]:
             continue
-        name, label = variable(base["name"]), shown(base["names"])
+        name, label = variable(base["name"]), masked(base["names"])
         said.append(
             _(
                 "{name} names {label} in its host: requests of 2.x clients go there",
@@ -348,7 +344,7 @@ def _winning(bases: list[dict[str, Any]], workspace: str | None) -> Finding | No
             )
         )
         if workspace and base["names"] != workspace:
-            rivals.append(_("{name} wins over {workspace}", name=name, workspace=shown(workspace)))
+            rivals.append(_("{name} wins over {workspace}", name=name, workspace=masked(workspace)))
     if rivals:
         advice = _("unset it, or let it name no workspace")
         return Finding(RIVALS, FAILED, "; ".join([*rivals, *said]), advice)
@@ -400,7 +396,7 @@ def _trial(
             TRIAL, state, _("{program} sends nothing: {error}", program=program, error=error)
         )
     if carried:
-        names = joined(map(shown, carried))
+        names = joined(map(masked, carried))
         found = _("{program} sent {workspaces}", program=program, workspaces=names)
         if _workspace.variable(_workspace.OWN_HOST):
             found = _("{found}, to {host}", found=found, host=host_shown(host))
@@ -409,7 +405,7 @@ def _trial(
     right = carried == [workspace] or (not carried and (workspace is None or workspace in bases))
     if "beside" in told:  # DASHSCOPE_WS_PATCH_CLIENTS
         right = right and told["beside"] == [told["workspace"]] * bool(told["workspace"])
-        names = joined(map(shown, told["beside"])) or _("none")
+        names = joined(map(masked, told["beside"])) or _("none")
         found = _("{found}, and {workspaces} without the SDK", found=found, workspaces=names)
     return Finding(TRIAL, OK if right and not off else FAILED, found)
 
