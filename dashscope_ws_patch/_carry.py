@@ -55,8 +55,9 @@ def variable(name: str, nothing: Any) -> Any:
 
 
 class _Inherited:
-    """A variable where threads inherit the context of whoever starts them (CPython 3.14 on): a
-    worker that is born in a call would go on in it, so pools are followed from the first one on."""
+    """A variable of an interpreter whose threads inherit the context of whoever starts them
+    (CPython 3.14 on). A worker that is started during a call would keep what holds for that call,
+    so the first call that sets the variable has the pools followed."""
 
     def __init__(self, variable: ContextVar[Any], nothing: Any) -> None:
         self.get, self._set, self._nothing = variable.get, variable.set, nothing
@@ -234,8 +235,8 @@ async def coroutine(owned: Owned) -> Any:
 
 
 def first_step(inner: Any) -> Any:
-    """The first step of an async generator. The event loop closes the one around it, which closes
-    this one: it must not do so on its own."""
+    """The first step of an async generator that another one drives. The event loop knows the outer
+    one alone and closes it, and the outer one closes this one."""
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:

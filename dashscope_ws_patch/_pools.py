@@ -117,8 +117,8 @@ def _submitting(remote: Any, original: Any) -> Callable[..., Any]:
 
 
 def _running(original: Any) -> Callable[..., Any]:
-    """How a thread runs one piece of work: in no scope, also what was handed over before pools were
-    followed, and what it sets and does not reset is gone after it."""
+    """``run`` of a piece of work, which a thread calls: in no scope, even where the work was handed
+    over before pools were followed. A scope that the work sets and does not reset ends with it."""
     bind, scope = _bind(original), _workspace.scope
 
     @functools.wraps(original)

@@ -317,7 +317,8 @@ def lend(function: Any) -> Any:
 
 @method
 def connected(function: Any) -> Any:
-    """``__is_connected`` of a synthesizer: for who borrows one, as it is to be for this tenant."""
+    """``__is_connected`` of a synthesizer. For whoever borrows one from a pool, a websocket that
+    was opened for another workspace does not count as connected."""
 
     def __is_connected(self: Any) -> Any:
         return function(self) and not (_edge.lending.get() and _is_of_another(self))

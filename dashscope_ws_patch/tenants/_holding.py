@@ -24,9 +24,10 @@ def named_here(said: Any = None) -> Any:
 
 
 def holding(named: Any) -> Held:
-    """What holds where work runs that says ``named``, whatever the context of its server or worker
-    holds at that moment. Where it says nothing, nothing does: not the worker's scope, and not
-    ``use_workspace(None)`` either, which would hide the environment.
+    """What holds while work runs that says ``named``, whatever scope its server or worker is in.
+
+    Work that says nothing runs in no scope: not in the worker's, and not in
+    ``use_workspace(None)``, which would hide the environment.
 
     Raises WorkspaceError for a malformed workspace, TypeError for what is no ``str`` or None.
     """

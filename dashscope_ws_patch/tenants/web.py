@@ -70,8 +70,9 @@ async def _call(function: Any, *args: Any) -> Any:
 
 
 def _outside(function: Any) -> Any:
-    """``receive`` or ``send``, called in the scope in which the server called us: what it begins
-    there (the next request, a timer, a reader of a socket) must not go on in that of this one."""
+    """``receive`` or ``send``, called in the scope in which the server has called us. What the
+    server begins there (the next request, a timer, a reader of a socket) must not run in the scope
+    of this request."""
     found = _workspace.scope.get()
 
     async def outside(*message: Any) -> Any:
