@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -183,13 +185,14 @@ class Finder:
             import dashscope_ws_patch
 sys.meta_path.insert(0, Finder)
 """
-    purelib = Path(
-        subprocess.run(
-            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-            check=True, stdout=subprocess.PIPE, text=True,
-        ).stdout.strip()
-    )  # fmt: skip
-    old = purelib / "sitecustomize.py"
+    found_by = "import sysconfig, sys; print(sysconfig.get_path('purelib'), sys.path, sep='\\n')"
+    purelib, path = subprocess.run(
+        [python, "-c", found_by], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.splitlines()
+    before = PathFinder.find_spec("sitecustomize", ast.literal_eval(path)[1:])
+    if before is not None:
+        pytest.skip(f"Debian's own comes first: {before.origin}")
+    old = Path(purelib, "sitecustomize.py")
     old.write_bytes(sealed(startup))
     try:
         done = subprocess.run(
