@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,8 +67,8 @@ _states: dict[Seam, tuple[str, str]] = {}
 _known = _workspace.modules
 #: Those that are patched, by id, whatever name they go by.
 _done: dict[int, ModuleType] = {}
-#: ``_libraries``, once it is loaded: of this very copy of the package, whatever sys.modules says.
-_libraries_module: Any = None
+#: ``_lacking``, once it is loaded: of this very copy of the package, whatever sys.modules says.
+_lacking_module: Any = None
 #: The SDK, once it is imported and its table was compared with it.
 _is_complete: dict[str, ModuleType] = {}
 #: What could not be applied, and was not told yet; what was.
@@ -152,9 +152,9 @@ def unpatch() -> None:
             return
         _patched = _workspace.in_force = False
         _awaited_libraries, _hosts.asked = _NONE, None
-        if _libraries_module is not None:
-            _libraries_module.active = False
-            _libraries_module.misfits.clear()
+        if _lacking_module is not None:
+            _lacking_module.active = False
+            _lacking_module.misfits.clear()
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
         _workspace.on_scope = None
@@ -185,7 +185,8 @@ def covered() -> dict[str, tuple[str, str]]:
     insides do not fit, the reason. Empty where they were not asked for."""
     found: dict[str, tuple[str, str]] = {}
     if _awaited_libraries:
-        from ._libraries import SEAMS, misfits
+        from ._lacking import misfits
+        from ._libraries import SEAMS
 
         for seam in SEAMS:
             top = seam.module.partition(".")[0].replace("httpcore", "httpx")
@@ -241,7 +242,7 @@ def _ran(module: Any, users: list[str]) -> None:
         if not _patched:  # a second copy of the package, loaded for the table, has taken over
             return
         if name in _awaited_libraries:
-            _libraries_module.active = True
+            _lacking_module.active = True
         for seam in rows:
             try:
                 state = _apply(seam, module, users, rows), ""
@@ -256,13 +257,13 @@ def _ran(module: Any, users: list[str]) -> None:
 
 @functools.cache
 def _rows(sdk: bool) -> dict[str, list[Seam]]:
-    global _libraries_module
+    global _lacking_module
+    seams: Iterable[Seam]
     if sdk:
         from ._seams import SEAMS as seams
     else:
-        from . import _libraries as _libraries_module
-
-        seams = _libraries_module.SEAMS
+        from . import _lacking as _lacking_module
+        from ._libraries import SEAMS as seams
     rows: dict[str, list[Seam]] = {}
     for seam in seams:
         rows.setdefault(seam.module, []).append(seam)

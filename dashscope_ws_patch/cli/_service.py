@@ -14,8 +14,8 @@ from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from .. import _decision, _hosts
-from .._libraries import SENT
 from ..hint import neighbours as near
+from ..hint.libraries import NOTED
 from ..hint.refusals import UNPURCHASED
 from ..selftest.prospect import NOT_FOUND_OUT, RIGHT, WRONG
 from ._console import patience
@@ -98,7 +98,7 @@ def ask(request: str, call: Callable[[], Any], until: float) -> Answer:
     host = urlsplit(url).hostname or "?"
     header = _decision.workspace_in_headers(sent.headers) if sent is not None else None
     # Without the SDK the header is added below, where urllib3 writes.
-    header = header or getattr(getattr(response, "raw", None), SENT, (None,))[0]
+    header = header or getattr(getattr(response, "raw", None), NOTED, (None,))[0]
     answer = Answer(request, host, header, header or _hosts.workspace_in_host(url))
     if response is None or thread.is_alive():
         refused = sent is None and not thread.is_alive()

@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 import dashscope_ws_patch
-from dashscope_ws_patch import _libraries
+from dashscope_ws_patch import _http_libraries
 
 HOSTS = {
     "foreign": "https://api.example.com/v1/models",
@@ -56,7 +56,7 @@ def of_requests(url: str) -> tuple[Any, ...]:
     def send(self: Any, request: Any) -> Any:
         return ANSWER
 
-    return _libraries.requests, send, session, request
+    return _http_libraries.requests, send, session, request
 
 
 def of_httpcore(url: str) -> tuple[Any, ...]:
@@ -66,7 +66,7 @@ def of_httpcore(url: str) -> tuple[Any, ...]:
         return ANSWER
 
     request = httpcore.Request("GET", url, headers=pairs)
-    return _libraries.httpcore, handle_request, None, request
+    return _http_libraries.httpcore, handle_request, None, request
 
 
 def of_urllib3(url: str) -> tuple[Any, ...]:
@@ -77,7 +77,7 @@ def of_urllib3(url: str) -> tuple[Any, ...]:
     ) -> Any:
         return ANSWER
 
-    return _libraries.urllib3, urlopen, pool, "GET", "/v1", None, dict(HEADERS)
+    return _http_libraries.urllib3, urlopen, pool, "GET", "/v1", None, dict(HEADERS)
 
 
 def of_urllib3_below_requests(url: str) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ def of_aiohttp(url: str) -> tuple[Any, ...]:
     async def send(self: Any, conn: Any) -> Any:
         return ANSWER
 
-    return _libraries.aiohttp, send, request, None
+    return _http_libraries.aiohttp, send, request, None
 
 
 def of_urllib_request(url: str) -> tuple[Any, ...]:
@@ -99,7 +99,7 @@ def of_urllib_request(url: str) -> tuple[Any, ...]:
         return ANSWER
 
     request = urllib.request.Request(url, headers=HEADERS)
-    return _libraries.urllib_request, do_open, None, None, request
+    return _http_libraries.urllib_request, do_open, None, None, request
 
 
 @pytest.fixture(autouse=True)

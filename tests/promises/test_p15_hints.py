@@ -151,17 +151,17 @@ def test_p11_no_hint_breaks_a_program(
 
 def test_p15_a_task_that_was_polled(caplog: pytest.LogCaptureFixture, service: Loopback) -> None:
     """As modelscope_agent's raw tools do: the refusal stands in an answer with the status 200."""
-    from dashscope_ws_patch import _libraries
+    from dashscope_ws_patch.hint.libraries import answered
 
     failed = {"task_status": "FAILED", "code": "Model.AccessDenied", "message": "Model access d."}
     answer = requests.Response()
     answer.status_code = 200
     answer.request = requests.Request("GET", f"{HOST}/api/v1/tasks/1").prepare()
-    _libraries._read(json.dumps({"output": failed}).encode(), answer, None)
+    answered(json.dumps({"output": failed}).encode(), answer, None)
     assert "Model.AccessDenied" in hinted(caplog)
     harmless = {"output": {"text": "What does Model.AccessDenied mean? Access denied."}}
-    _libraries._read(json.dumps(harmless).encode(), answer, None)
-    _libraries._read(b"Model.AccessDenied, and no JSON", answer, None)
+    answered(json.dumps(harmless).encode(), answer, None)
+    answered(b"Model.AccessDenied, and no JSON", answer, None)
     assert not hinted(caplog)
 
 

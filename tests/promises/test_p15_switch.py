@@ -31,7 +31,9 @@ from dashscope_ws_patch import (
     WorkspaceError,
     _activation,
     _hosts,
+    _http_libraries,
     _libraries,
+    _websocket_libraries,
     use_workspace,
 )
 from dashscope_ws_patch._decision import HEADER
@@ -384,11 +386,11 @@ def test_p11_insides_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("adapter", "theirs"),
     [
-        (_libraries.httpcore, lambda self, other: None),
-        (_libraries.urllib3, lambda self, method, target, body, headers: None),
-        (_libraries.aiohttp, lambda self, transport: None),
-        (_libraries.urllib_request, lambda self, req: None),
-        (_libraries.websockets, lambda self, headers: None),
+        (_http_libraries.httpcore, lambda self, other: None),
+        (_http_libraries.urllib3, lambda self, method, target, body, headers: None),
+        (_http_libraries.aiohttp, lambda self, transport: None),
+        (_http_libraries.urllib_request, lambda self, req: None),
+        (_websocket_libraries.websockets, lambda self, headers: None),
     ],
 )
 def test_p11_a_release_that_takes_other_arguments_is_left_alone(adapter: Any, theirs: Any) -> None:
@@ -400,7 +402,7 @@ def test_p11_insides_that_do_not_fit_while_it_sends(
     with_clients: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No request fails; the user is told once, and so are ``status`` and ``doctor``."""
-    monkeypatch.setattr(_libraries, "_settled", lambda *_: 1 / 0)
+    monkeypatch.setattr(_http_libraries, "settled", lambda *_: 1 / 0)
     with use_workspace("ws_a"):
         with pytest.warns(RuntimeWarning, match="insides of this release of httpx do not fit"):
             httpx.get(URL, verify=trust())
@@ -438,7 +440,8 @@ def test_p17_doctor_drives_the_libraries(monkeypatch: pytest.MonkeyPatch) -> Non
     found = driven()
     assert set(found) == {name for name in libraries.DRIVERS if find_spec(name.split(".")[0])}
     assert all(library["covered"] and not library["reason"] for library in found.values()), found
-    monkeypatch.setattr(_libraries, "_settled", lambda *_: None)
+    for module in (_http_libraries, _websocket_libraries):
+        monkeypatch.setattr(module, "settled", lambda *_: None)
     found = driven()
     assert not any(library["covered"] for library in found.values())
     assert found["requests"]["on"] == [[], []] and found["requests"]["reason"]

@@ -1,0 +1,351 @@
+"""The adapters of the libraries that send HTTP: requests, urllib3, httpx, aiohttp and
+urllib.request."""
+
+from __future__ import annotations
+
+import weakref
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
+
+from ._carry import in_scope
+from ._decision import HEADER, text, without_workspace
+from ._hosts import DOMAIN, in_url, is_unnamed
+from ._lacking import Lacking, adapter, lacking, may_move, parameters, settled
+from .hint.libraries import answered, note
+
+_NAME, _RAW = HEADER.lower(), HEADER.encode()
+
+
+class _Filled(dict):  # type: ignore[type-arg]
+    """Headers to which the workspace was added. urllib3 hands them to itself for another attempt,
+    or hop, which may lead away from the service."""
+
+    def copy(self) -> _Filled:
+        return _Filled(self)
+
+
+#: Whether a session of requests, below which urllib3 sends, names a workspace.
+_session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names", default=False)
+
+
+def _copied(headers: Any, present: bool) -> Any:
+    """A copy of a mapping of headers, without that of the workspace where it is ``present``."""
+    store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
+    if isinstance(store, dict):
+        copy: Any = dict(store.values())
+    else:
+        copy = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
+    return without_workspace(copy) if present else copy
+
+
+def _lower(headers: Any) -> Any:
+    """The names of a mapping of headers, in lower case."""
+    store = getattr(headers, "_store", None)
+    return store if isinstance(store, dict) else {text(name).lower() for name in headers or ()}
+
+
+def _pairs(headers: Any) -> Any:
+    store = getattr(headers, "_store", None)
+    return store.values() if isinstance(store, dict) else (headers or {}).items()
+
+
+# requests and urllib3
+
+
+@adapter("request")
+def requests(original: Any) -> Any:
+    """``Session.send`` of requests: what its session names, for urllib3 below, and the hint."""
+
+    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        sending, names = original, _NAME in _lower(getattr(self, "headers", None))
+        if names is not _session_names.get():
+            sending = in_scope(original, (_session_names, names))
+        answer = sending(self, request, *args, **kwargs)
+        answered(getattr(answer, "_content", None), answer, getattr(answer, "raw", None))
+        return answer
+
+    return send
+
+
+@adapter("request")
+def requests_chunked(original: Any) -> Any:
+    """``HTTPAdapter.send`` of requests before 2.30, which writes chunked bodies past urllib3's
+    ``urlopen``."""
+    if "_get_conn" not in getattr(getattr(original, "__code__", None), "co_names", ()):
+        return original
+
+    @lacking("requests")
+    def look(request: Any) -> Lacking:
+        chunked = request.body and "Content-Length" not in request.headers
+        if not chunked or not in_url(request.url):
+            return None
+        host = request.url.split("/", 3)[2]
+        return settled(host, _pairs(request.headers), _session_names.get())
+
+    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        found = look(request)
+        if found is None:
+            return original(self, request, *args, **kwargs)
+        host, workspace = found[:2]
+        scheme, _, _, *path = request.url.split("/", 3)
+        sent = request.copy()
+        sent.url = "/".join((scheme, "", host, *path))
+        if workspace is not None:
+            sent.headers[HEADER] = workspace
+        answer = original(self, sent, *args, **kwargs)
+        answer.request = request
+        return answer
+
+    return send
+
+
+@lacking("urllib3")
+def _of_urllib3(pool: Any, url: str, headers: Any) -> Lacking:
+    if url[:1] == "/":
+        host = pool.host
+    elif url[:4].lower() == "http":  # the pool of a proxy is given whole URLs
+        host = url.split("/", 3)[2]
+    else:
+        return None
+    if is_unnamed(host):
+        return settled(host, _pairs(headers), _session_names.get())
+    if url[:1] != "/" and headers.__class__ is _Filled:
+        return host, None, None, True  # redirected away from the service
+    return None
+
+
+@adapter("method", "url", "body", "headers")
+def urllib3(original: Any) -> Any:
+    """``HTTPConnectionPool.urlopen`` of urllib3, to which pool managers, and requests, come; it
+    calls itself for retries."""
+
+    def urlopen(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        headers = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
+        if headers is None:
+            headers = self.headers
+        found = _of_urllib3(self, url, headers)
+        if found is None:
+            return original(self, method, url, *args, **kwargs)
+        host, workspace, sent, present = found
+        if workspace is not None or sent is None:
+            headers = _copied(headers, present)
+            if workspace is not None:
+                headers[HEADER] = workspace
+                headers = _Filled(headers) if headers.__class__ is dict else headers
+            if args[1:]:
+                args = (args[0], headers, *args[2:])
+            else:
+                kwargs["headers"] = headers
+        pool = self
+        if url[:1] != "/":
+            scheme, _, _, *path = url.split("/", 3)
+            url = "/".join((scheme, "", host, *path))
+        elif host != self.host:
+            pool = _pool_beside(self, host)
+        answer = original(pool, method, url, *args, **kwargs)
+        note(answer, sent)
+        content = getattr(answer, "_body", None)
+        if content:
+            whole = f"https://{host}{url}" if url[:1] == "/" else url
+            body = args[0] if args else kwargs.get("body")
+            request = SimpleNamespace(url=whole, headers=headers, body=body)
+            answered(content, SimpleNamespace(status=answer.status, request=request), answer)
+        return answer
+
+    return urlopen
+
+
+_POOLS = "_dashscope_ws_patch_pools"
+
+
+def _pool_beside(pool: Any, host: str) -> Any:
+    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now."""
+    pools = vars(pool).setdefault(_POOLS, {})
+    beside = pools.get(host)
+    if beside is None:
+        beside = pools[host] = object.__new__(type(pool))
+        queue = pool.QueueCls(pool.pool.maxsize)
+        for _ in range(pool.pool.maxsize):
+            queue.put(None)
+        vars(beside).update(num_connections=0, num_requests=0, pool=queue)
+        weakref.finalize(pool, beside.close)
+    own = {"num_connections", "num_requests", "pool", _POOLS}
+    vars(beside).update({name: value for name, value in vars(pool).items() if name not in own})
+    for name in ("host", "_proxy_host", "_tunnel_host"):
+        if name in vars(beside):
+            setattr(beside, name, host)
+    return beside
+
+
+# httpx and httpx2, by httpcore
+
+
+@lacking("httpx")
+def _of_httpcore(host: bytes, headers: Any) -> Lacking:
+    name = host.decode("latin-1")
+    return settled(name, headers) if is_unnamed(name) else None
+
+
+@adapter()
+def httpcore(original: Any) -> Any:
+    """What a pool of connections of httpcore is asked by httpx: ``handle_request`` and its like."""
+    if original.__name__ == "__init__":
+        return original
+    first = parameters(original)[1:4]
+
+    # Asynchronous or not: what is returned is awaited by its caller.
+    def handle_request(self: Any, request: Any) -> Any:
+        found = _of_httpcore(request.url.host, request.headers)
+        if found is not None:
+            url = request.url
+            copy = object.__new__(type(request))
+            copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
+            if (host := found[0].encode()) != url.host:
+                copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
+            note(request.stream, found[2])
+            request = copy
+        return original(self, request)
+
+    def request(self: Any, method: Any, url: Any, headers: Any = None, *args: Any, **k: Any) -> Any:
+        found = _of_httpcore(url[1], headers or [])
+        if found is not None:
+            headers = _httpcore_headers(headers or [], found)
+            url = (url[0], found[0].encode(), *url[2:])
+        return original(self, method, url, headers, *args, **k)
+
+    if first[:1] == ("request",):
+        return handle_request
+    if first == ("method", "url", "headers"):  # before httpcore 0.14
+        return request
+    raise LookupError(f"it takes {', '.join(first)}")
+
+
+def _httpcore_headers(headers: Any, found: Any) -> Any:
+    host, workspace, _, present = found
+    if present and workspace:
+        headers = without_workspace(list(headers))
+    if workspace:
+        headers = [*headers, (_RAW, workspace.encode())]
+    if host.endswith(DOMAIN):  # moved
+        name = host.encode()
+        headers = [(n, _moved_host(v, name) if n.lower() == b"host" else v) for n, v in headers]
+    return headers
+
+
+def _moved_host(value: Any, host: Any) -> Any:
+    """The value of a Host header, bytes or text, for another host and the same port."""
+    _, colon, port = value.partition(b":" if isinstance(value, bytes) else ":")
+    return host + colon + port
+
+
+# aiohttp
+
+
+@lacking("aiohttp")
+def _of_aiohttp(request: Any) -> Lacking:
+    if request.method == "CONNECT":  # to a proxy, whatever its name
+        return None
+    host = request.url.raw_host
+    if not is_unnamed(host):
+        return None
+    return settled(host, [(HEADER, value) for value in request.headers.getall(HEADER, ())])
+
+
+@adapter("req")
+def aiohttp_connect(original: Any) -> Any:
+    """``connect`` of aiohttp's connectors, which choose the connection by the URL of the request:
+    here it is moved to the workspace's own host."""
+
+    def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        found = _of_aiohttp(req) if may_move() else None
+        if found is not None and found[0] != req.url.raw_host:
+            vars(req)[_FOUND] = found
+            if "Host" in req.headers:
+                req.headers["Host"] = _moved_host(req.headers["Host"], found[0])
+            req.url = req.url.with_host(found[0])
+        return original(self, req, *args, **kwargs)
+
+    return connect
+
+
+#: Where a request that was moved keeps what its connection was chosen with, until it is sent.
+_FOUND = "_dashscope_ws_patch_found"
+
+
+@adapter("conn")
+def aiohttp(original: Any) -> Any:
+    """``send`` of aiohttp's ``ClientRequest``, one for each hop, handshakes of websockets included:
+    it has the header for as long as it is written."""
+
+    def send(self: Any, conn: Any) -> Any:
+        found = vars(self).pop(_FOUND, None) or _of_aiohttp(self)
+        return original(self, conn) if found is None else filled(self, conn, found)
+
+    async def filled(self: Any, conn: Any, found: Any) -> Any:
+        workspace, sent = found[1:3]
+        headers, blank = self.headers, None
+        if workspace is not None:
+            blank = headers.popall(HEADER) if found[3] else ()
+            headers[HEADER] = workspace
+        try:
+            answer = await original(self, conn)
+        finally:
+            if blank is not None:
+                headers.popall(HEADER, None)
+                headers.extend([(HEADER, value) for value in blank])
+        note(answer, sent)
+        return answer
+
+    return send
+
+
+# urllib.request
+
+
+class _Sent:
+    """A request of urllib.request as it is sent; all else is that of the program's own."""
+
+    def __init__(self, request: Any, **own: Any) -> None:
+        vars(self).update(own, _request=request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+@lacking("urllib.request")
+def _of_urllib_request(request: Any) -> Lacking:
+    if not in_url(request.full_url):
+        return None
+    headers = {**request.headers, **request.unredirected_hdrs}
+    return settled(request.full_url.split("/", 3)[2], headers.items())
+
+
+@adapter("http_class", "req")
+def urllib_request(original: Any) -> Any:
+    """``AbstractHTTPHandler.do_open`` of urllib.request, which makes the next hop of a redirect
+    from the request that its caller holds."""
+
+    def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
+        found = _of_urllib_request(req)
+        if found is not None:
+            host, workspace, _, present = found
+            own: dict[str, Any] = {}
+            if workspace is not None:
+                if present:
+                    own["headers"] = _copied(req.headers, present)
+                own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
+                own["unredirected_hdrs"][HEADER] = workspace
+            old = req.full_url.split("/", 3)[2]
+            if host != old:
+                own["host"] = host if req.host == old else req.host
+                own["_tunnel_host"] = host if req._tunnel_host == old else req._tunnel_host
+                own["selector"] = req.selector.replace(f"//{old}", f"//{host}", 1)
+                hosts = own.get("unredirected_hdrs", dict(req.unredirected_hdrs))
+                if hosts.get("Host") == old:
+                    hosts["Host"] = host
+                own["unredirected_hdrs"] = hosts
+            req = _Sent(req, **own)
+        return original(self, http_class, req, **kwargs)
+
+    return do_open
