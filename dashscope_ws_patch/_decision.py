@@ -160,6 +160,7 @@ def settle(
         named = found
     if service is not None and not service(url):
         return url, headers, named, "named" if is_named(named) else None
+    # As may_move() says: no call more on the way of each request.
     own_host = _OWN_HOST in _encoded or _hosts.asked is not None or os.environ is not _environ
     if named and named.__class__ is not Found:
         if PLACEHOLDER in url:
@@ -216,6 +217,11 @@ def settle(
     else:
         headers = with_workspace(headers, header)
     return url, headers, workspace, source
+
+
+def may_move() -> bool:
+    """Whether the workspace's own host may have been asked for: a cheap test."""
+    return _OWN_HOST in _encoded or _hosts.asked is not None or os.environ is not _environ
 
 
 def ambient() -> tuple[str | None, str | None]:

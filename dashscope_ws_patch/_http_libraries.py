@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ._carry import in_scope
-from ._decision import HEADER, text, without_workspace
+from ._decision import HEADER, may_move, text, without_workspace
 from ._hosts import DOMAIN, in_url, is_unnamed
-from ._lacking import Lacking, adapter, lacking, may_move, parameters, settled
+from ._lacking import Lacking, adapter, lacking, parameters, settled
 from .hint.libraries import answered, note
 
 _NAME, _RAW = HEADER.lower(), HEADER.encode()
@@ -29,13 +29,16 @@ class _Filled(dict):  # type: ignore[type-arg]
 _session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names", default=False)
 
 
-def _copied(headers: Any, present: bool) -> Any:
-    """A copy of a mapping of headers, without that of the workspace where it is ``present``."""
+def _copied(headers: Any, present: bool, kind: Any = dict) -> Any:
+    """A copy of a mapping of headers, without that of the workspace where it is ``present``; plain
+    ones as a ``kind`` of dict."""
     store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
     if isinstance(store, dict):
-        copy: Any = dict(store.values())
+        copy = kind(store.values())
+    elif headers.__class__ is dict or not hasattr(headers, "copy"):
+        copy = kind(headers or {})
     else:
-        copy = headers.copy() if hasattr(headers, "copy") else dict(headers or {})
+        copy = headers.copy()
     return without_workspace(copy) if present else copy
 
 
@@ -129,10 +132,9 @@ def urllib3(original: Any) -> Any:
             return original(self, method, url, *args, **kwargs)
         host, workspace, sent, present = found
         if workspace is not None or sent is None:
-            headers = _copied(headers, present)
+            headers = _copied(headers, present, dict if workspace is None else _Filled)
             if workspace is not None:
                 headers[HEADER] = workspace
-                headers = _Filled(headers) if headers.__class__ is dict else headers
             if args[1:]:
                 args = (args[0], headers, *args[2:])
             else:
@@ -249,7 +251,8 @@ def _of_aiohttp(request: Any) -> Lacking:
     host = request.url.raw_host
     if not is_unnamed(host):
         return None
-    return settled(host, [(HEADER, value) for value in request.headers.getall(HEADER, ())])
+    values = request.headers.getall(HEADER, ())
+    return settled(host, [(HEADER, value) for value in values] if values else ())
 
 
 @adapter("req")
@@ -315,10 +318,11 @@ class _Sent:
 
 @lacking("urllib.request")
 def _of_urllib_request(request: Any) -> Lacking:
-    if not in_url(request.full_url):
+    url = request.full_url
+    if not in_url(url):
         return None
     headers = {**request.headers, **request.unredirected_hdrs}
-    return settled(request.full_url.split("/", 3)[2], headers.items())
+    return settled(url.split("/", 3)[2], headers.items())
 
 
 @adapter("http_class", "req")
@@ -336,7 +340,7 @@ def urllib_request(original: Any) -> Any:
                     own["headers"] = _copied(req.headers, present)
                 own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
                 own["unredirected_hdrs"][HEADER] = workspace
-            old = req.full_url.split("/", 3)[2]
+            old = req.full_url.split("/", 3)[2] if may_move() else host
             if host != old:
                 own["host"] = host if req.host == old else req.host
                 own["_tunnel_host"] = host if req._tunnel_host == old else req._tunnel_host

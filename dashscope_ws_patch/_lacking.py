@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, Callable, Optional
 
-from . import _hosts, _workspace
-from ._decision import HEADER, settle, text
+from . import _workspace
+from ._decision import HEADER, may_move, settle, text
 from ._workspace import WorkspaceError
 
 _NAME, _LENGTH = HEADER.lower(), len(HEADER)
@@ -103,16 +103,13 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     ``named_above`` is whether its session names a workspace: then it goes as natively.
     """
     named, present = None, False
-    values = [v for name, v in headers if len(name) == _LENGTH and text(name).lower() == _NAME]
-    if values:
-        present = True
-        named = next(filter(None, (text(v).strip() for v in values if v)), None)
+    for name, value in headers:
+        if len(name) == _LENGTH and text(name).lower() == _NAME:
+            present = True
+            named = named or (text(value).strip() if value else None)
     if named_above and not named:
         return None
-    url, _, workspace, source = settle(f"https://{host}", {HEADER: named} if named else None)
-    return url[8:], None if named else workspace, (workspace, source), present
-
-
-def may_move() -> bool:
-    """Whether the workspace's own host was asked for, so that connections are chosen by it."""
-    return _hosts.asked is not None or bool(_workspace.variable(_workspace.OWN_HOST))
+    # Where no host moves, a URL tells nothing.
+    url = f"https://{host}" if may_move() else ""
+    url, _, workspace, source = settle(url, {HEADER: named} if named else None)
+    return url[8:] or host, None if named else workspace, (workspace, source), present

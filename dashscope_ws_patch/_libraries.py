@@ -52,15 +52,19 @@ SEAMS = (
     Seam("urllib.request", "AbstractHTTPHandler.do_open", http.urllib_request, ""),
     Seam("websocket._core", "handshake", websocket.websocket_client, ""),
     Seam("websocket._core", "WebSocket.connect", websocket.websocket_connect, ""),
+    Seam("websockets.asyncio.client", "connect.__init__", websocket.websockets_connect, ""),
+    Seam("websockets.trio.client", "connect.__init__", websocket.websockets_connect, ""),
+    Seam("websockets.sync.client", "reconnect.__init__ connect", websocket.websockets_connect, ""),
     Seam("websockets.asyncio.client", _HANDSHAKE, websocket.websockets, ""),
     Seam("websockets.trio.client", _HANDSHAKE, websocket.websockets, ""),
     Seam("websockets.sync.client", _HANDSHAKE, websocket.websockets_sync, ""),
     *(
-        Seam(module, f"*.{name} *.send_request", _where(adapter, name), "")
+        Seam(module, f"{owner}.{name} *.send_request", _where(adapter, name), "")
         for module in ("websockets.client", "websockets.legacy.client")
-        for name, adapter in (
-            ("write_http_request", websocket.websockets_legacy),
-            ("handshake", hint.websockets_legacy),
+        for owner, name, adapter in (
+            ("Connect", "__init__", websocket.websockets_connect),
+            ("*", "write_http_request", websocket.websockets_legacy),
+            ("*", "handshake", hint.websockets_legacy),
         )
     ),
 )

@@ -14,13 +14,44 @@ from ._decision import (
     HEADER,
     SettledHeaders,
     SettledLines,
+    may_move,
     with_workspace,
     without_workspace,
 )
-from ._hosts import is_unnamed
-from ._lacking import Lacking, adapter, lacking, may_move, settled
+from ._hosts import is_unnamed, workspace_in_host
+from ._lacking import Lacking, adapter, lacking, parameters, settled
 from ._workspace import WorkspaceError
 from .hint.libraries import refused
+
+# The workspace's own host is chosen before a connection is made, from the URL and the headers that
+# the program gives. What the handshake then lacks is marked on the headers.
+
+
+class _MovedHeaders(dict):  # type: ignore[type-arg]
+    lacking: Any = None
+
+
+class _MovedLines(list):  # type: ignore[type-arg]
+    lacking: Any = None
+
+
+def _moved(url: Any, headers: Any, look: Any) -> Any:
+    """The URL and headers with which to connect; ``look`` tells what a handshake lacks."""
+    parts = url.split("/", 3) if isinstance(url, str) else ()
+    if len(parts) > 2 and may_move() and not hasattr(headers, "lacking"):
+        found = look(parts[2], headers)
+        if found is not None and found[0] != parts[2]:
+            headers = (_MovedHeaders if isinstance(headers, dict) else _MovedLines)(headers or ())
+            headers.lacking, parts[2] = found, found[0]
+            url = "/".join(parts)
+    return url, headers
+
+
+def _lacking_there(host: str, headers: Any) -> Lacking:
+    """What a handshake with ``host`` lacks, if that is where it was moved."""
+    found: Lacking = getattr(headers, "lacking", None)
+    return found if found and workspace_in_host(f"//{host}") == found[2][0] else None
+
 
 # websocket-client
 
@@ -42,8 +73,7 @@ def websocket_client(original: Any) -> Any:
     @functools.wraps(original, updated=())
     def handshake(*args: Any, **options: Any) -> Any:
         host, header = args[position], options.get("header")
-        moved = getattr(header, "moved", None)
-        found = moved if moved and moved[0] == host else _of_websocket(host, header)
+        found = _lacking_there(host, header) or _of_websocket(host, header)
         if found is not None and found[1] is not None:
             options["header"] = with_workspace([] if header is None else header, found[1])
         try:
@@ -55,29 +85,15 @@ def websocket_client(original: Any) -> Any:
     return handshake
 
 
-class _MovedHeaders(dict):  # type: ignore[type-arg]
-    moved: Any = None
-
-
-class _MovedLines(list):  # type: ignore[type-arg]
-    moved: Any = None
-
-
 @adapter("url")
 def websocket_connect(original: Any) -> Any:
-    """``WebSocket.connect`` of websocket-client, for the first hop: moved to the workspace's own
-    host, with what the handshake there lacks."""
+    """``WebSocket.connect`` of websocket-client, for the first hop."""
 
     def connect(self: Any, url: Any, **options: Any) -> Any:
-        header = options.get("header")
-        authority = url.split("/", 3)[2] if url.count("/") > 2 else ""
-        host = authority.partition(":")[0]
-        found = _of_websocket(host, header) if may_move() else None
-        if found is not None and found[0] != host:
-            url = url.replace(authority, found[0] + authority[len(host) :], 1)
-            marked = _MovedHeaders if isinstance(header, dict) else _MovedLines
-            options["header"] = marked(header or ())
-            options["header"].moved = found
+        if options.get("socket") is None:  # else the program is connected already
+            url, header = _moved(url, options.get("header"), _of_websocket)
+            if header is not None:
+                options["header"] = header
         return original(self, url, **options)
 
     return connect
@@ -88,7 +104,12 @@ def websocket_connect(original: Any) -> Any:
 
 @lacking("websockets")
 def _of_websockets(host: str, headers: Any) -> Lacking:
-    return settled(host, headers.raw_items()) if is_unnamed(host) else None
+    return settled(host, _headers(headers).raw_items()) if is_unnamed(host) else None
+
+
+def _headers(given: Any) -> Any:
+    """What websockets keeps headers in, of any that it takes."""
+    return sys.modules["websockets.datastructures"].Headers(given or ())
 
 
 def _fill(headers: Any, workspace: str) -> Any:
@@ -97,17 +118,38 @@ def _fill(headers: Any, workspace: str) -> Any:
     return type(headers)([*pairs, (HEADER, workspace)])
 
 
+def websockets_connect(original: Any) -> Any:
+    """What is given the URL: the constructor of a ``connect``, which belongs to the scope in which
+    it is made, or the function ``connect`` of threads before websockets 17."""
+    position = parameters(original).index("uri")
+    legacy = "extra_headers" in original.__code__.co_varnames
+    key = "extra_headers" if legacy else "additional_headers"
+
+    @functools.wraps(original, updated=())
+    def connect(*args: Any, **options: Any) -> Any:
+        if may_move() and options.get("sock") is None:
+            given: Any = options.get(key)
+            if hasattr(given, "__next__"):  # there but once
+                given = list(given)
+            if len(args) > position:
+                options["uri"] = args[position]
+            options["uri"], options[key] = _moved(options["uri"], given, _of_websockets)
+            args = args[:position]
+        return original(*args, **options)
+
+    return connect
+
+
 @contextmanager
 def _handshake(connection: Any, given: Any) -> Iterator[Any]:
     """The headers with which a connection shakes hands; the program does not see what is added."""
     protocol = connection.protocol
     uri = getattr(protocol, "uri", None) or protocol.wsuri  # older releases
-    workspace = None
-    if _lacking.active and is_unnamed(uri.host):
-        # What was given may be an iterator, which is there but once.
-        given = sys.modules["websockets.datastructures"].Headers(given or ())
-        found = _of_websockets(uri.host, given)
-        workspace = found and found[1]
+    found = _lacking_there(uri.host, given)
+    if found is not None or (_lacking.active and is_unnamed(uri.host)):
+        given = _headers(given)  # what was given may be an iterator, which is there but once
+        found = found or _of_websockets(uri.host, given)
+    workspace = found and found[1]
     try:
         yield _fill(given, workspace) if workspace else given
     except Exception as error:
@@ -155,7 +197,9 @@ def websockets_legacy(original: Any) -> Any:
 
     def write_http_request(self: Any, path: Any, headers: Any) -> Any:
         # Of several, the first is what the URL says, and the others what the program does.
-        found = _of_websockets(headers.get_all("Host")[0], headers)
+        host = headers.get_all("Host")[0]
+        moved = _lacking_there(host.partition(":")[0], getattr(self, "extra_headers", None))
+        found = moved or _of_websockets(host, headers)
         if found is None or found[1] is None:
             return original(self, path, headers)
         result = original(self, path, _fill(headers, found[1]))

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import inspect
 import ssl
 from importlib import import_module
 from importlib.util import find_spec
@@ -277,7 +278,9 @@ def _knows_proxy(connect: Any) -> bool:
 
 
 def websockets_sync(websockets: Any, url: str, headers: Headers) -> None:
-    with websockets.connect(url, additional_headers=headers, ssl=_tls(url)) as socket:
+    parameters = inspect.signature(websockets.connect).parameters
+    tls = {"ssl" if "ssl" in parameters else "ssl_context": _tls(url)}  # before websockets 13
+    with websockets.connect(url, additional_headers=headers, **tls) as socket:
         assert socket.protocol
 
 

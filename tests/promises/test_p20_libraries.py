@@ -15,8 +15,6 @@ from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._decision import HEADER
 from dashscope_ws_patch.selftest.loopback import Loopback
 
-#: ``websockets`` opens its connection before anything of it knows the headers: its host stays.
-MOVED = [way for way in WAYS if not way.library.startswith("websockets")]
 SOCKET = "https://dashscope.aliyuncs.com/api-ws/v1/realtime?model=m"
 
 
@@ -39,7 +37,7 @@ def own(workspace: str) -> tuple[str, str, list[str]]:
     return on(f"{workspace}.cn-beijing.maas.aliyuncs.com", workspace)
 
 
-@pytest.mark.parametrize("sender", MOVED, ids=[way.name for way in MOVED])
+@pytest.mark.parametrize("sender", WAYS, ids=[way.name for way in WAYS])
 def test_p20_host_and_header_are_one_workspaces(sender: Way, moving: Loopback) -> None:
     url = SOCKET if sender.websocket else URL
     with use_workspace("ws-a"):
@@ -52,7 +50,7 @@ def test_p20_host_and_header_are_one_workspaces(sender: Way, moving: Loopback) -
     assert sent(moving) == [own("ws-a"), own("ws-mine"), shared, own("ws-mine")]
 
 
-@pytest.mark.parametrize("sender", MOVED, ids=[way.name for way in MOVED])
+@pytest.mark.parametrize("sender", WAYS, ids=[way.name for way in WAYS])
 def test_p20_what_is_no_shared_host_stays(sender: Way, moving: Loopback) -> None:
     path = SOCKET[len("https://dashscope.aliyuncs.com") :] if sender.websocket else "/api/v1/models"
     hosts = [
