@@ -29,14 +29,14 @@ CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
 #: The modules of their rows, known before ``_libraries`` is loaded.
 LIBRARIES = frozenset(
     {
-        "requests.sessions", "requests.adapters", "urllib3.connectionpool", "urllib.request",
+        "requests.sessions", "requests.adapters", "requests.cookies", "urllib3.connectionpool",
         "httpx._models", "httpcore._sync.connection_pool", "httpcore._async.connection_pool",
         "httpcore._sync.http_proxy", "httpcore._async.http_proxy", "httpx2._models",
         "httpcore2._sync.connection_pool", "httpcore2._async.connection_pool",
         "httpcore2._sync.http_proxy", "httpcore2._async.http_proxy", "aiohttp.connector",
-        "aiohttp.client", "aiohttp.client_reqrep", "websocket._core", "websockets.asyncio.client",
-        "websockets.trio.client", "websockets.sync.client", "websockets.client",
-        "websockets.legacy.client",
+        "aiohttp.cookiejar", "aiohttp.client", "aiohttp.client_reqrep", "urllib.request",
+        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
+        "websockets.sync.client", "websockets.client", "websockets.legacy.client",
     }
 )  # fmt: skip
 

@@ -48,7 +48,7 @@ def _lower(headers: Any) -> Any:
     return store if isinstance(store, dict) else {text(name).lower() for name in headers or ()}
 
 
-def _pairs(headers: Any) -> Any:
+def pairs(headers: Any) -> Any:
     store = getattr(headers, "_store", None)
     return store.values() if isinstance(store, dict) else (headers or {}).items()
 
@@ -84,7 +84,7 @@ def requests_chunked(original: Any) -> Any:
         if not chunked or not in_url(request.url):
             return None
         host = request.url.split("/", 3)[2]
-        return settled(host, _pairs(request.headers), _session_names.get())
+        return settled(host, pairs(request.headers), _session_names.get())
 
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         found = look(request)
@@ -112,7 +112,7 @@ def _of_urllib3(pool: Any, url: str, headers: Any) -> Lacking:
     else:
         return None
     if is_unnamed(host):
-        return settled(host, _pairs(headers), _session_names.get())
+        return settled(host, pairs(headers), _session_names.get())
     if url[:1] != "/" and headers.__class__ is _Filled:
         return host, None, None, True  # redirected away from the service
     return None
@@ -306,7 +306,7 @@ def aiohttp(original: Any) -> Any:
 # urllib.request
 
 
-class _Sent:
+class Sent:
     """A request of urllib.request as it is sent; all else is that of the program's own."""
 
     def __init__(self, request: Any, **own: Any) -> None:
@@ -349,7 +349,7 @@ def urllib_request(original: Any) -> Any:
                 if hosts.get("Host") == old:
                     hosts["Host"] = host
                 own["unredirected_hdrs"] = hosts
-            req = _Sent(req, **own)
+            req = Sent(req, **own)
         return original(self, http_class, req, **kwargs)
 
     return do_open

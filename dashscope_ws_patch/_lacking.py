@@ -113,3 +113,14 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     url = f"https://{host}" if may_move() else ""
     url, _, workspace, source = settle(url, {HEADER: named} if named else None)
     return url[8:] or host, None if named else workspace, (workspace, source), present
+
+
+def elsewhere(url: str, headers: Any, look: Callable[[str, Any], Lacking]) -> tuple[str, Lacking]:
+    """``url`` on the workspace's own host, where that was asked for, and what a request there
+    lacks; else ``url``, and None. ``look`` tells what a request to an authority lacks."""
+    parts = url.split("/", 3)
+    if len(parts) > 2 and may_move():
+        found = look(parts[2], headers)
+        if found is not None and found[0] != parts[2]:
+            return "/".join((*parts[:2], found[0], *parts[3:])), found
+    return url, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from . import _cookies as cookies
 from . import _http_libraries as http
 from . import _websocket_libraries as websocket
 from ._seam import Seam
@@ -30,6 +31,7 @@ _HTTPCORE = {
     "AsyncHTTPProxy.arequest AsyncHTTPProxy.request",
 }
 _HANDSHAKE = "ClientConnection.handshake"
+_RECEIVED = "CookieJar.update_cookies CookieJar.update_cookies_from_headers"
 
 SEAMS = (
     Seam("requests.sessions", "Session.send", http.requests, ""),
@@ -50,6 +52,27 @@ SEAMS = (
     Seam("aiohttp.client_reqrep", "ClientResponse.read", hint.aiohttp_read, ""),
     Seam("aiohttp.client", "ClientSession._ws_connect", hint.aiohttp_websocket, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", http.urllib_request, ""),
+    # Cookies, where the workspace's own host was asked for.
+    Seam("requests.cookies", "MockRequest.__init__", cookies.requests, ""),
+    *(
+        Seam(f"{name}._models", f"Cookies.{method}", adapter, "")
+        for name in ("httpx", "httpx2")
+        for method, adapter in (
+            ("set_cookie_header", cookies.httpx_sent),
+            ("extract_cookies", cookies.httpx_received),
+        )
+    ),
+    Seam("aiohttp.cookiejar", "CookieJar.filter_cookies", cookies.aiohttp_sent, ""),
+    Seam("aiohttp.cookiejar", _RECEIVED, cookies.aiohttp_received, ""),
+    *(
+        Seam("urllib.request", f"HTTPCookieProcessor.{scheme}_{step}", adapter, "")
+        for scheme in ("http", "https")
+        for step, adapter in (
+            ("request", cookies.urllib_request_sent),
+            ("response", cookies.urllib_request_received),
+        )
+    ),
+    # Websockets.
     Seam("websocket._core", "handshake", websocket.websocket_client, ""),
     Seam("websocket._core", "WebSocket.connect", websocket.websocket_connect, ""),
     Seam("websockets.asyncio.client", "connect.__init__", websocket.websockets_connect, ""),

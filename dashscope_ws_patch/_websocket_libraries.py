@@ -19,7 +19,7 @@ from ._decision import (
     without_workspace,
 )
 from ._hosts import is_unnamed, workspace_in_host
-from ._lacking import Lacking, adapter, lacking, parameters, settled
+from ._lacking import Lacking, adapter, elsewhere, lacking, parameters, settled
 from ._workspace import WorkspaceError
 from .hint.libraries import refused
 
@@ -37,13 +37,10 @@ class _MovedLines(list):  # type: ignore[type-arg]
 
 def _moved(url: Any, headers: Any, look: Any) -> Any:
     """The URL and headers with which to connect; ``look`` tells what a handshake lacks."""
-    parts = url.split("/", 3) if isinstance(url, str) else ()
-    if len(parts) > 2 and may_move() and not hasattr(headers, "lacking"):
-        found = look(parts[2], headers)
-        if found is not None and found[0] != parts[2]:
-            headers = (_MovedHeaders if isinstance(headers, dict) else _MovedLines)(headers or ())
-            headers.lacking, parts[2] = found, found[0]
-            url = "/".join(parts)
+    url, found = (url, None) if hasattr(headers, "lacking") else elsewhere(url, headers, look)
+    if found is not None:
+        headers = (_MovedHeaders if isinstance(headers, dict) else _MovedLines)(headers or ())
+        headers.lacking = found
     return url, headers
 
 

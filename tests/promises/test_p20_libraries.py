@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Callable, ClassVar
 
+import aiohttp
 import pytest
 import requests
 import urllib3
-from hosts import ca_file
+from hosts import ca_file, server_context
 from library_calls import URL, WAYS, Way, trust
 
 import dashscope_ws_patch
 from dashscope_ws_patch import use_workspace
 from dashscope_ws_patch._decision import HEADER
-from dashscope_ws_patch.selftest.loopback import Loopback
+from dashscope_ws_patch.selftest.loopback import Loopback, redirect
 
 SOCKET = "https://dashscope.aliyuncs.com/api-ws/v1/realtime?model=m"
 
@@ -73,3 +79,91 @@ def test_p20_tenants_in_turn_on_one_session(moving: Loopback) -> None:
                 assert session.get(URL).url == URL
                 manager.request("GET", URL)
     assert sent(moving) == [own(tenant) for tenant in tenants for _ in range(2)]
+
+
+# Cookies
+
+
+class Baker(BaseHTTPRequestHandler):
+    """Gives each client a cookie that names its host, and notes the cookies that come back."""
+
+    protocol_version = "HTTP/1.1"
+    came: ClassVar[list[tuple[str, str | None]]] = []
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"].partition(".")[0]
+        self.came.append((host, self.headers["Cookie"]))
+        self.send_response(200)
+        self.send_header("Set-Cookie", f"of={host}; Path=/; Secure")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def baker(moving: Loopback) -> Iterator[list[tuple[str, str | None]]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Baker)
+    server.socket = server_context().wrap_socket(server.socket, server_side=True)
+    Baker.came.clear()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with redirect(server.server_port):
+        yield Baker.came
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def of_requests() -> Iterator[Callable[[], object]]:
+    with requests.Session() as session:
+        session.verify = ca_file()
+        yield lambda: session.get(URL)
+
+
+def of_httpx() -> Iterator[Callable[[], object]]:
+    httpx = pytest.importorskip("httpx")
+    with httpx.Client(verify=trust()) as client:
+        yield lambda: client.get(URL)
+
+
+def of_aiohttp() -> Iterator[Callable[[], object]]:
+    loop = asyncio.new_event_loop()
+
+    async def opened() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust()))
+
+    session = loop.run_until_complete(opened())
+
+    async def get() -> None:
+        async with session.get(URL) as answer:
+            await answer.read()
+
+    yield lambda: loop.run_until_complete(get())
+    loop.run_until_complete(session.close())
+    loop.close()
+
+
+def of_urllib_request() -> Iterator[Callable[[], object]]:
+    https = urllib.request.HTTPSHandler(context=trust())
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), https)
+    yield lambda: opener.open(URL).read()
+
+
+@pytest.mark.parametrize("of", [of_requests, of_httpx, of_aiohttp, of_urllib_request])
+def test_p20_cookies_are_those_of_the_host(
+    of: Callable[[], Iterator[Callable[[], object]]], baker: list[tuple[str, str | None]]
+) -> None:
+    for get in of():
+        for tenant in ("ws-a", "ws-b", "ws-a", None, None):
+            with use_workspace(tenant):
+                get()
+    assert baker == [
+        ("ws-a", None),
+        ("ws-b", None),
+        ("ws-a", "of=ws-a"),
+        ("dashscope", None),
+        ("dashscope", "of=dashscope"),
+    ]
