@@ -36,7 +36,7 @@ from ._edge import OF_CLIENT, SENT
 from ._hosts import own_host, require_host_label, workspace_in_host
 from ._methods import Adapter, Disguised, method, stand_in
 from ._workspace import Scope
-from .hint.watch import fine, look, watched
+from .hint.watch import fine, look
 
 #: Where a transport or a session keeps its ``Sender``.
 KEPT = "_dashscope_ws_patch"
@@ -319,18 +319,6 @@ class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
         return self.__wrapped__.send(self.build_request(*args, **kwargs))
 
 
-@method
-def reading(function: Any) -> Any:
-    """What reads a stream, ``(self)`` with its response or ``(self, response)``, and its errors."""
-
-    def read(self: Any, *args: Any) -> Any:
-        sent = vars(args[0] if args else self._response).get(SENT)
-        items = function(self, *args)
-        return items if sent is None else watched(items, sent)
-
-    return read
-
-
 # Websockets
 
 
@@ -415,22 +403,6 @@ def open_task(function: Any) -> Any:
         return function(self, **kwargs)
 
     return open_task
-
-
-@method
-def task(function: Any) -> Any:
-    """``run_task`` of a websocket's task, which tells of a refusal."""
-
-    def run_task(self: Any, *args: Any, **kwargs: Any) -> Any:
-        sent = vars(vars(self).get("_conn", self)).get(SENT) or ("", None, None, None)
-        sent = (*sent[:3], kwargs.get("model") or self)
-        try:
-            return watched(function(self, *args, **kwargs), sent)
-        except Exception as error:
-            look(error, sent)
-            raise
-
-    return run_task
 
 
 @method

@@ -88,21 +88,6 @@ def _sent(request: Any) -> Any:
 
 
 @method
-def received(function: Any) -> Any:
-    """``_handle_http_response`` of 1.0 to 1.3, which reads what aiohttp has received."""
-    if not inspect.iscoroutinefunction(function):  # from 1.4 on it is given what requests has
-        return function
-
-    async def handle(response: Any) -> Any:
-        sent = response.request_info
-        sent_for, (workspace, source) = workspace_in_headers(sent.headers), ambient()
-        source = source if sent_for == workspace else "named"
-        return watched(await function(response), (str(sent.url), sent_for, source, None))
-
-    return handle
-
-
-@method
 def list_tasks(function: Any) -> Any:
     """``BaseAsyncAioApi.list`` (1.24.3 on), which sends by itself, from ``workspace`` and a URL.
 

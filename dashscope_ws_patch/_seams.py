@@ -19,6 +19,7 @@ from . import _clients as clients
 from . import _sdk as sdk
 from . import _studio as studio
 from ._seam import Seam
+from .hint import sdk as hint
 
 
 def row(
@@ -82,7 +83,7 @@ SEAMS = (
     row("client.base_api", "BaseAsyncAioApi.list", sdk.list_tasks, "1.24.3",
         covers="BaseAsyncAioApi.list"),
     # What reads of a refusal, where aiohttp has sent.
-    row("common.utils", "_handle_http_response", sdk.received, "1.0.0", "1.4.0"),
+    row("common.utils", "_handle_http_response", hint.received, "1.0.0", "1.4.0"),
     # Hosts and message bodies that name the workspace.
     row("common.env", "resolve_base_url", sdk.host, "1.27.5"),
     row("multimodal.multimodal_dialog", "MultiModalDialog._send_start_request",
@@ -162,13 +163,13 @@ SEAMS = (
     row("v2.resources.multimodal.*", "*(client).*", sdk.at_call, "2.0.1"),
     row("v2.resources.audio.asr", "_stream_file_frames", sdk.at_call, "2.0.1"),
     # and what reads of a refusal.
-    row("v2.transport.sse", "Stream.__iter__ AsyncStream._iterate", clients.reading, "2.0.1"),
-    row("v2.resources.apps", "AppCompletions._events AsyncAppCompletions._events", clients.reading,
+    row("v2.transport.sse", "Stream.__iter__ AsyncStream._iterate", hint.reading, "2.0.1"),
+    row("v2.resources.apps", "AppCompletions._events AsyncAppCompletions._events", hint.reading,
         "2.0.1"),
-    row("v2.resources.audio.http_tts", "HttpTts._events", clients.reading, "2.0.1"),
-    row("v2.transport.ws", "WsSession.run_task", clients.task, "2.0.1"),
-    row("v2.transport.ws_connection", "WsTask.run_task", clients.task, "2.0.1"),
-    row("v2.resources.audio.realtime", "RealtimeSession.recv_event", clients.task, "2.0.1"),
+    row("v2.resources.audio.http_tts", "HttpTts._events", hint.reading, "2.0.1"),
+    row("v2.transport.ws", "WsSession.run_task", hint.task, "2.0.1"),
+    row("v2.transport.ws_connection", "WsTask.run_task", hint.task, "2.0.1"),
+    row("v2.resources.audio.realtime", "RealtimeSession.recv_event", hint.task, "2.0.1"),
     # agentstudio.
     row("agentstudio.pagination", "CursorPage.__init__ AsyncCursorPage.__init__", sdk.construct,
         "1.26.2"),
