@@ -4,7 +4,7 @@ which a request goes. A jar must not give one tenant's to another."""
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 from ._hosts import is_unnamed
 from ._http_libraries import Sent, pairs
@@ -12,7 +12,7 @@ from ._lacking import Lacking, adapter, elsewhere, lacking, settled
 from ._workspace import WorkspaceError
 
 
-@lacking("a library's cookies")
+@lacking("requests, httpx or aiohttp")
 def _look(host: str, headers: Any) -> Lacking:
     return settled(host, pairs(headers)) if is_unnamed(host) else None
 
@@ -26,90 +26,58 @@ def _there(url: Any, headers: Any = None) -> Any:
     return url if found is None else moved
 
 
-def _seen(request: Any) -> Any:
-    """A request of requests or httpx, as a jar of cookies is to see it."""
+def _seen_by(*places: Callable[[Any], Any]) -> Any:
+    """An adapter of a jar's method: each argument as its one of ``places`` has it seen."""
+
+    def make(original: Any) -> Any:
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            seen = [place(arg) for place, arg in zip(places, args)]
+            return original(self, *seen, *args[len(seen) :], **kwargs)
+
+        return method
+
+    return adapter()(make)
+
+
+def _request(request: Any) -> Any:
     url = _there(request.url, request.headers)
     if url is request.url:
         return request
     return SimpleNamespace(url=url, headers=request.headers, method=request.method)
 
 
-@adapter("request")
-def requests(original: Any) -> Any:
-    """The constructor of what requests shows a jar of the standard library."""
-
-    def __init__(self: Any, request: Any) -> None:
-        original(self, _seen(request))
-
-    return __init__
+def _answer(response: Any) -> Any:
+    return SimpleNamespace(headers=response.headers, request=_request(response.request))
 
 
-@adapter("request")
-def httpx_sent(original: Any) -> Any:
-    """``Cookies.set_cookie_header`` of httpx."""
-
-    def set_cookie_header(self: Any, request: Any) -> None:
-        original(self, _seen(request))
-
-    return set_cookie_header
-
-
-@adapter("response")
-def httpx_received(original: Any) -> Any:
-    """``Cookies.extract_cookies`` of httpx."""
-
-    def extract_cookies(self: Any, response: Any) -> None:
-        original(self, SimpleNamespace(headers=response.headers, request=_seen(response.request)))
-
-    return extract_cookies
-
-
-@adapter("request_url")
-def aiohttp_sent(original: Any) -> Any:
-    """``CookieJar.filter_cookies`` of aiohttp, which knows no headers."""
-
-    def filter_cookies(self: Any, *url: Any) -> Any:
-        return original(self, *map(_as_given, url))
-
-    return filter_cookies
-
-
-@adapter()
-def aiohttp_received(original: Any) -> Any:
-    """``CookieJar.update_cookies`` of aiohttp, or ``update_cookies_from_headers``."""
-
-    def update(self: Any, cookies: Any, *response_url: Any) -> Any:
-        return original(self, cookies, *map(_as_given, response_url))
-
-    return update
-
-
-def _as_given(url: Any) -> Any:
+def _url(url: Any) -> Any:
     there = _there(url)
     return url if there is url else type(url)(there)
 
 
+def _of_urllib(request: Any) -> Any:
+    url = request.full_url
+    there = _there(url, {**request.headers, **request.unredirected_hdrs})
+    return request if there is url else Sent(request, get_full_url=lambda: there)
+
+
+def _itself(given: Any) -> Any:
+    return given
+
+
 @adapter("request")
 def urllib_request_sent(original: Any) -> Any:
-    """``HTTPCookieProcessor.http_request`` of urllib.request."""
+    """``HTTPCookieProcessor.http_request`` of urllib.request, which returns what it is given."""
 
     def http_request(self: Any, request: Any) -> Any:
-        original(self, _seen_by_processor(request))
+        original(self, _of_urllib(request))
         return request
 
     return http_request
 
 
-@adapter("request", "response")
-def urllib_request_received(original: Any) -> Any:
-    """``HTTPCookieProcessor.http_response`` of urllib.request."""
-
-    def http_response(self: Any, request: Any, response: Any) -> Any:
-        return original(self, _seen_by_processor(request), response)
-
-    return http_response
-
-
-def _seen_by_processor(request: Any) -> Any:
-    url = _there(request.full_url, {**request.headers, **request.unredirected_hdrs})
-    return request if url is request.full_url else Sent(request, get_full_url=lambda: url)
+urllib_request_received = _seen_by(_of_urllib)
+requests = httpx_sent = _seen_by(_request)
+httpx_received = _seen_by(_answer)
+#: Of aiohttp, whose jars are told no headers.
+aiohttp_sent, aiohttp_received = _seen_by(_url), _seen_by(_itself, _url)
