@@ -351,7 +351,8 @@ def _thread(
     target = kwargs.get("target")
     owner = getattr(target, "__self__", None)
     if type(owner).__module__.partition(".")[0] == "dashscope":
-        settled_for(owner, "")  # what is malformed is told here, and not in the thread
+        # What is malformed is told here, and not in the thread.
+        settled_for(owner, getattr(sdk("dashscope"), "base_websocket_api_url", None) or "")
     here = scope_here() or _decision.born.get()
     if here is not None and target is not None:
         kwargs = {**kwargs, "target": functools.partial(_context_of(here).run, target)}

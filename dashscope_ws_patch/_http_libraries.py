@@ -3,6 +3,7 @@ urllib.request."""
 
 from __future__ import annotations
 
+import functools
 import weakref
 from contextvars import ContextVar
 from types import SimpleNamespace
@@ -139,12 +140,12 @@ def urllib3(original: Any) -> Any:
                 args = (args[0], headers, *args[2:])
             else:
                 kwargs["headers"] = headers
-        pool = self
+        pool, old = self, self.host
         if url[:1] != "/":
-            scheme, _, _, *path = url.split("/", 3)
+            scheme, _, old, *path = url.split("/", 3)
             url = "/".join((scheme, "", host, *path))
-        elif host != self.host:
-            pool = _pool_beside(self, host)
+        if host != old and old.partition(":")[0] == self.host:  # else the pool is a proxy's
+            pool = _pool_beside(self, host.partition(":")[0])
         answer = original(pool, method, url, *args, **kwargs)
         note(answer, sent)
         content = getattr(answer, "_body", None)
@@ -158,26 +159,40 @@ def urllib3(original: Any) -> Any:
     return urlopen
 
 
+#: Where a pool keeps those beside it: the ten that were used last, as a pool manager does.
 _POOLS = "_dashscope_ws_patch_pools"
+_OWN = {"num_connections", "num_requests", "pool", "host", "_proxy_host", "_tunnel_host", _POOLS}
 
 
 def _pool_beside(pool: Any, host: str) -> Any:
-    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now."""
-    pools = vars(pool).setdefault(_POOLS, {})
-    beside = pools.get(host)
-    if beside is None:
-        beside = pools[host] = object.__new__(type(pool))
-        queue = pool.QueueCls(pool.pool.maxsize)
-        for _ in range(pool.pool.maxsize):
-            queue.put(None)
-        vars(beside).update(num_connections=0, num_requests=0, pool=queue)
-        weakref.finalize(pool, beside.close)
-    own = {"num_connections", "num_requests", "pool", _POOLS}
-    vars(beside).update({name: value for name, value in vars(pool).items() if name not in own})
-    for name in ("host", "_proxy_host", "_tunnel_host"):
-        if name in vars(beside):
-            setattr(beside, name, host)
+    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now; that
+    one itself where it is closed, and says so."""
+    if pool.pool is None:
+        return pool
+    if _POOLS not in vars(pool):
+        made = functools.partial(_made_beside, type(pool), pool.QueueCls, pool.pool.maxsize)
+        vars(pool)[_POOLS] = functools.lru_cache(10)(made)
+    beside = vars(pool)[_POOLS](host)
+    now = {name: value for name, value in list(vars(pool).items()) if name not in _OWN}
+    vars(beside).update(now)
     return beside
+
+
+def _made_beside(kind: Any, queue: Any, size: int, host: str) -> Any:
+    beside, connections = object.__new__(kind), queue(size)
+    for _ in range(size):
+        connections.put(None)
+    hosts = dict.fromkeys(("host", "_proxy_host", "_tunnel_host"), host)
+    vars(beside).update(hosts, num_connections=0, num_requests=0, pool=connections)
+    weakref.finalize(beside, _close, connections)
+    return beside
+
+
+def _close(connections: Any) -> None:
+    while not connections.empty():
+        connection = connections.get(block=False)
+        if connection is not None:
+            connection.close()
 
 
 # httpx and httpx2, by httpcore

@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, Callable, Optional
 
 from . import _workspace
-from ._decision import HEADER, may_move, settle, text
+from ._decision import HEADER, Settled, may_move, settle, text
 from ._workspace import WorkspaceError
 
 _NAME, _LENGTH = HEADER.lower(), len(HEADER)
@@ -105,6 +105,8 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     named, present = None, False
     for name, value in headers:
         if len(name) == _LENGTH and text(name).lower() == _NAME:
+            if value.__class__ is Settled:  # by the SDK's layer, or for the hop before
+                return None
             present = True
             named = named or (text(value).strip() if value else None)
     if named_above and not named:

@@ -14,7 +14,7 @@ import pytest
 from record import AMBIENT, NAMED, environment
 from sdk_calls import OBJECTS, TTS_V2, need, seen, start_and_stop
 
-from dashscope_ws_patch import use_workspace
+from dashscope_ws_patch import WorkspaceError, use_workspace
 from dashscope_ws_patch.selftest.loopback import Loopback
 from dashscope_ws_patch.selftest.surfaces import Drive, find
 
@@ -60,6 +60,21 @@ def test_p7_what_the_caller_names(recognizer: Callable[..., Any], loopback: Loop
     with use_workspace(AMBIENT):
         start_and_stop(session, headers={"X-DashScope-WorkSpace": NAMED})
     assert seen(loopback) == [NAMED]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("DASHSCOPE_WORKSPACE", "not one"), ("DASHSCOPE_WS_PATCH_OWN_HOST", "no region")],
+)
+def test_p12_what_is_malformed_is_told_to_the_caller(
+    variable: str, value: str, recognizer: Callable[..., Any], loopback: Loopback
+) -> None:
+    """And not to the thread, of which nobody hears."""
+    session = recognizer()
+    with environment(**{"DASHSCOPE_WORKSPACE": "ws_env", variable: value}):
+        with pytest.raises(WorkspaceError, match=value):
+            session.start()
+    assert seen(loopback) == []
 
 
 def test_p7_two_sessions_at_once(recognizer: Callable[..., Any], loopback: Loopback) -> None:

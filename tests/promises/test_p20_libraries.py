@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable, ClassVar
 
@@ -79,6 +82,49 @@ def test_p20_tenants_in_turn_on_one_session(moving: Loopback) -> None:
                 assert session.get(URL).url == URL
                 manager.request("GET", URL)
     assert sent(moving) == [own(tenant) for tenant in tenants for _ in range(2)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files")
+def test_p20_a_session_keeps_connections_to_ten_hosts(moving: Loopback) -> None:
+    """As a pool manager does: a service with a thousand tenants must not run out of files."""
+    before = len(os.listdir("/proc/self/fd"))
+    with requests.Session() as session:
+        session.verify = ca_file()
+        for number in range(40):
+            with use_workspace(f"ws-{number}"):
+                session.get(URL)
+        assert len(os.listdir("/proc/self/fd")) - before <= 2 * 11  # the service is here too
+    assert sent(moving) == [own(f"ws-{number}") for number in range(40)]
+
+
+def test_p20_threads_on_one_new_session(moving: Loopback) -> None:
+    """Each finds a pool that is whole, and none of them the shared host."""
+
+    def get(number: int) -> None:
+        with use_workspace(f"ws-{number % 2}"):
+            session.get(URL)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            with requests.Session() as session, ThreadPoolExecutor(4) as pool:
+                session.verify = ca_file()
+                list(pool.map(get, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(sent(moving)) == sorted([own("ws-0"), own("ws-1")] * 80)
+
+
+def test_p20_a_pool_of_connections_by_itself(moving: Loopback) -> None:
+    with use_workspace("ws-a"):
+        with urllib3.HTTPSConnectionPool("dashscope.aliyuncs.com", ssl_context=trust()) as pool:
+            pool.request("GET", "/api/v1/models")
+            pool.request("GET", URL, retries=False)
+        assert sent(moving) == [own("ws-a")] * 2
+        with pytest.raises(urllib3.exceptions.ClosedPoolError):
+            pool.request("GET", "/api/v1/models")
+    assert not sent(moving)
 
 
 # Cookies
