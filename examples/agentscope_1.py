@@ -1,6 +1,8 @@
 """AgentScope 1: DashScopeChatModel calls the SDK.
 
-pip install "agentscope<2" dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install "agentscope<2"
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """AgentScope 2: its chat model sends with the openai package, which takes headers of its own.
 
-pip install "agentscope>=2" dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install "agentscope>=2"
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 Its embeddings and speech call the SDK, as in the recipe of AgentScope 1.
 """
 

@@ -1,6 +1,8 @@
 """Celery: a task runs in the workspace of whoever published it, in whatever process.
 
-pip install celery dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install celery
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 import dashscope

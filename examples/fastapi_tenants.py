@@ -1,6 +1,8 @@
 """FastAPI with one workspace for each tenant: no endpoint knows of it.
 
-pip install fastapi uvicorn dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install fastapi uvicorn
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 uvicorn fastapi_tenants:app, then: curl -H "X-Tenant: blue" localhost:8000/ask
 """
 

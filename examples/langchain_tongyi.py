@@ -1,6 +1,8 @@
 """LangChain: ChatTongyi and DashScopeEmbeddings take no workspace; the scope gives it to both.
 
-pip install langchain-community dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install langchain-community
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 from langchain_community.chat_models import ChatTongyi

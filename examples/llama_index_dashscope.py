@@ -1,6 +1,8 @@
 """LlamaIndex: the DashScope LLM takes no workspace; the scope gives it.
 
-pip install llama-index-llms-dashscope dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install llama-index-llms-dashscope
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 import os

@@ -1,6 +1,8 @@
 """modelscope_agent: its chat models, embeddings and most of its tools call the SDK.
 
-pip install modelscope_agent dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install modelscope_agent
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 import os

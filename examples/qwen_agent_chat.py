@@ -1,6 +1,8 @@
 """Qwen-Agent with the model type qwen_dashscope, which calls the SDK from deep inside.
 
-pip install qwen-agent dashscope-ws-patch; export DASHSCOPE_API_KEY=sk-...
+pip install qwen-agent
+pip install git+https://github.com/dashscope-ws-patch/dashscope-ws-patch
+export DASHSCOPE_API_KEY=sk-...
 """
 
 from qwen_agent.llm import get_chat_model

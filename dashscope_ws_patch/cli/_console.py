@@ -95,7 +95,7 @@ def wrapped(line: str, width: int, indent: str = "") -> list[str]:
     columns, and a row may end after each.
     """
     rows = [""]
-    for word in re.findall(r"\s*(?:[^\s⺀-鿿＀-￯]+|\S)", line):
+    for word in re.findall(r"\s*(?:[^\s⺀-鿿＀-￯]+|\S)[，。：；、）？！”]*", line):
         if rows[-1].strip() and columns(rows[-1] + word) > width:
             rows.append(indent)
             word = word.lstrip()

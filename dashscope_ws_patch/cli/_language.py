@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -26,7 +27,16 @@ def current() -> str:
 def _(text: str, /, **values: Any) -> str:
     """``text`` in the language that is used, with ``values`` in its places."""
     said = in_language(_current, text)
-    return said.format(**values) if values else said
+    return of_shim(said.format(**values)) if values else said
+
+
+def of_shim(text: str) -> str:
+    """``text``, in which the shim itself may have said something: that is always English."""
+    if _current == "zh":
+        for english, chinese in OF_SHIM.items():
+            places = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(english))
+            text = re.sub(places, lambda found: chinese.format(**found.groupdict()), text)  # noqa: B023
+    return text
 
 
 def in_language(lang: str, text: str) -> str:
@@ -160,7 +170,9 @@ CHINESE: dict[str, str] = {
     "for all of it; default: %(default)s": "总时限；默认：%(default)s",
     "{regions}, or one with workspace hosts alone": "{regions}，或只有业务空间地址的地域",
     "such as https://dashscope-intl.aliyuncs.com/api/v1": "例如 https://dashscope-intl.aliyuncs.com/api/v1",
-    "{text} is no number of seconds above 0": "{text} 不是大于 0 的秒数",
+    "{text} is no number of seconds, above 0 and up to 86400": "{text} 不是秒数（大于 0，最多 86400）",
+    "give it a longer --timeout": "请用更长的 --timeout",
+    "no time was left to ask the service": "没有剩余时间询问服务",
     "-m names no model": "-m 没有指定模型",
     "--base-url {url} is no http or https URL": "--base-url {url} 不是 http 或 https 地址",
     "--region {region} is no region, such as cn-beijing": "--region {region} 不是地域（例如 cn-beijing）",
@@ -221,6 +233,8 @@ CHINESE: dict[str, str] = {
     "code": "错误码",
     "meaning": "含义",
     "what to do": "处理方法",
+    "and: import dashscope_ws_patch, run or install": "并且：import dashscope_ws_patch、run 或 install",
+    "in the program, before or after dashscope": "在程序中，位于 dashscope 之前或之后",
     "To set the workspace, any one of:": "设置业务空间，以下任选其一：",
     # run.
     "the value for DASHSCOPE_WORKSPACE": "DASHSCOPE_WORKSPACE 的值",
@@ -239,9 +253,9 @@ CHINESE: dict[str, str] = {
     "each Python of {prefix} now waits for dashscope": "{prefix} 的每个 Python 现在都会等待 dashscope",
     "not installed: nothing to remove": "没有安装，无需删除",
     "{prefix} is no virtual environment: say --system to mean this Python itself": "{prefix} 不是虚拟环境：如果就是指此 Python，请加 --system",
-    "{prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` and then `uv run python -m dashscope_ws_patch install`; or, for one command, `uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`": "{prefix} 是 uv 的临时环境：请执行 `uv add dashscope-ws-patch` 和 `uv run python -m dashscope_ws_patch install`；只用一次则执行 `uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`",
+    "{prefix} is an environment that uv throws away: say `uv add {address}` and then `uv run python -m dashscope_ws_patch install`; or, for one command, `uv run --with {address} dashscope-ws-patch run -- python app.py`": "{prefix} 是 uv 的临时环境：请执行 `uv add {address}` 和 `uv run python -m dashscope_ws_patch install`；只用一次则执行 `uv run --with {address} dashscope-ws-patch run -- python app.py`",
     "{prefix} is this tool's own environment, and your programs are started from others: install the package there and say `python -m dashscope_ws_patch install`; or, for one command, `dashscope-ws-patch run -- python app.py`": "{prefix} 是此工具自己的环境，你的程序在别的环境中启动：请在那里安装本包并执行 `python -m dashscope_ws_patch install`；只用一次则执行 `dashscope-ws-patch run -- python app.py`",
-    "dashscope-ws-patch is not installed in {prefix}: pip install it first": "{prefix} 中没有安装 dashscope-ws-patch：请先用 pip 安装",
+    "dashscope-ws-patch is not installed in {prefix}: say pip install {address} first": "{prefix} 中没有安装 dashscope-ws-patch：请先执行 pip install {address}",
     "{path} is not ours: move it away, then install again": "{path} 不是本包写入的：请先移走，再执行 install",
     "{path} was changed since install wrote it: remove it by hand": "{path} 在 install 写入后被修改过：请手动删除",
     "cannot write {path}: {error}": "无法写入 {path}：{error}",
@@ -281,4 +295,23 @@ CHINESE: dict[str, str] = {
     "seams": "接入点",
     "audit": "审计",
     "switched off": "已关闭",
+    "applied": "已接入",
+    "absent": "无",
+    "waiting": "等待中",
+    "not installed": "未安装",
+    "{ways} ways out of the SDK: {seams} behind seams, {others} not to the service, {unknown} unknown": "SDK 的 {ways} 个出口：{seams} 个经过接入点，{others} 个不通往服务，{unknown} 个未知",
+}
+
+#: What the shim itself says where it refuses: programs read it in English, the commands' readers
+#: in their language.
+OF_SHIM = {
+    "{origin} is {value}, but a workspace is 1 to 64 of the characters A-Z a-z 0-9 _ -, the first a letter or digit, such as 'ws_QTggmeA1b2c3' or 'llm-x1y2' (the console shows it under 业务空间管理)": "{origin} 的值是 {value}，但业务空间应为 1 到 64 个字符（A-Z a-z 0-9 _ -），以字母或数字开头，例如 'ws_QTggmeA1b2c3' 或 'llm-x1y2'（可在控制台的“业务空间管理”中查看）",
+    "the environment variable {name} 的值": "环境变量 {name} 的值",
+    "this request names no workspace and is made in no scope, which {name} forbids: make it inside `with use_workspace(...)`, or hand it over with carry_workspace(...)": "请求没有指定业务空间，也不在作用域中，而 {name} 禁止这样的请求：请在 `with use_workspace(...)` 中发出，或用 carry_workspace(...) 转交",
+    "the workspace {value} has {number} characters, but here it becomes a label of the host name, which may have 63 (RFC 1035): check the workspace's id": "业务空间 {value} 有 {number} 个字符，但在这里要作为主机名的一段，最多 63 个（RFC 1035）：请检查业务空间 ID",
+    "the environment variable {name} has the entry {entry}, but an entry is a host name such as 'gateway.corp.example', or '.internal.example' for all of its subdomains, with neither scheme, port, path nor wildcard": "环境变量 {name} 中有 {entry}，但每一项应为主机名，例如 'gateway.corp.example'，或以 '.internal.example' 表示其全部子域名，不含协议、端口、路径或通配符",
+    "{name} (or own_host=) is {value}, but it may be 1 (the host in the region of the shared one), a region such as 'eu-central-1' (the host there), or 0 (the shared host stays)": "{name}（或 own_host=）的值是 {value}，但只能是 1（共享地址所在地域的专属地址）、地域（例如 'eu-central-1'，该地域的专属地址）或 0（仍用共享地址）",
+    "is {value}, and taken for 0: it may be 1, on, true, yes (requests that do without the SDK carry the workspace too) or 0, off, false, no (they do not)": "的值是 {value}，按 0 处理：可以是 1、on、true、yes（不经 SDK 的请求也携带业务空间）或 0、off、false、no（不携带）",
+    "... ({number} characters; an API key?)": "...（{number} 个字符，可能是 API Key）",
+    "sk-... (an API key?)": "sk-...（可能是 API Key）",
 }

@@ -17,7 +17,7 @@ from .. import _decision, _hosts
 from ..hint import neighbours as near
 from ..hint.libraries import NOTED
 from ..hint.refusals import UNPURCHASED
-from ..selftest.prospect import NOT_FOUND_OUT, RIGHT, WRONG
+from ..selftest.prospect import NOT_FOUND_OUT, RIGHT, WRONG, host_shown
 from ._console import patience
 from ._language import _, current
 
@@ -58,16 +58,41 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def ask(request: str, call: Callable[[], Any], until: float) -> Answer:
+def bounded(call: Callable[[], Any], until: float) -> Any:
+    """What ``call`` returns or raises; TimeoutError where that is not known ``until`` then.
+
+    In a thread, which may be left behind: an import, a server that sends byte by byte, or the
+    look-up of a name takes as long as it likes. Nothing that it prints meanwhile is shown.
+    """
+    outcome: list[Any] = []
+
+    def calling() -> None:
+        try:
+            outcome[:] = call(), None
+        except BaseException as error:
+            outcome[:] = None, error
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(calling,), daemon=True)
+    with quiet():
+        thread.start()
+        thread.join(max(until - time.monotonic(), 0))
+    if thread.is_alive():
+        raise TimeoutError
+    value, error = outcome
+    if error is not None:
+        raise error
+    return value
+
+
+def ask(request: str, call: Callable[[], Any], until: float, hide: Callable[[str], str]) -> Answer:
     """See what ``call`` sends and what comes back, ``until`` then at the latest.
 
-    In a thread, which may be left behind: a server that sends byte by byte, or the look-up of a
-    name, takes as long as it likes.
+    ``hide`` takes the key out of what the service says.
     """
     from requests.adapters import HTTPAdapter
 
     seen: list[Any] = []
-    raised: list[BaseException] = []
+    raised: BaseException | None = None
     send = HTTPAdapter.send  # below the shim, which puts the header into what a session sends
 
     def witness(self: Any, request: Any, **settings: Any) -> Any:
@@ -77,22 +102,14 @@ def ask(request: str, call: Callable[[], Any], until: float) -> Answer:
         seen[:] = [request, response]
         return response
 
-    def asking() -> None:
-        try:
-            call()
-        except BaseException as error:
-            raised.append(error)
-
     HTTPAdapter.send = witness  # type: ignore[method-assign,assignment]
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(asking,), daemon=True)
     try:
-        with patience(_("waiting for the answer: {request}", request=request)), quiet():
-            thread.start()
-            thread.join(max(until - time.monotonic(), 0))
+        with patience(_("waiting for the answer: {request}", request=request)):
+            bounded(call, until)
+    except Exception as error:
+        raised = error
     finally:
         HTTPAdapter.send = send  # type: ignore[method-assign]
-    if thread.is_alive():
-        raised = [TimeoutError()]
     sent, response = (*seen, None, None)[:2]
     url = str(sent.url if sent is not None else "")
     host = urlsplit(url).hostname or "?"
@@ -100,11 +117,11 @@ def ask(request: str, call: Callable[[], Any], until: float) -> Answer:
     # Without the SDK the header is added below, where urllib3 writes.
     header = header or getattr(getattr(response, "raw", None), NOTED, (None,))[0]
     answer = Answer(request, host, header, header or _hosts.workspace_in_host(url))
-    if response is None or thread.is_alive():
-        refused = sent is None and not thread.is_alive()
-        trouble = _trouble(raised[0] if raised else None, host)
+    late = isinstance(raised, TimeoutError)
+    if response is None or late:
+        trouble, refused = _trouble(raised, host_shown(host)), sent is None and not late
         return answer._replace(trouble=trouble, outcome=WRONG if refused else NOT_FOUND_OUT)
-    return _read(response, answer)
+    return _read(response, answer, hide)
 
 
 #: What says nothing of the key or the workspace: a second try may have another answer.
@@ -118,7 +135,7 @@ _TRY_LATER = tuple(
 _BY_STATUS = {401: near.KEY, 403: near.VAGUE, 429: near.LIMIT}
 
 
-def _read(response: Any, sent: Answer) -> Answer:
+def _read(response: Any, sent: Answer, hide: Callable[[str], str]) -> Answer:
     """What came back for the request that was ``sent``."""
     status: int = response.status_code
     try:
@@ -131,7 +148,10 @@ def _read(response: Any, sent: Answer) -> Answer:
     code, message = (str(error.get(name) or "") for name in ("code", "message"))
     if isinstance(body, dict):
         request_id = str(body.get("request_id") or response.headers.get("x-request-id") or "")
-        sent = sent._replace(code=code, message=message, request_id=request_id)
+        # Hidden before it is cut: half a key would not be found any more.
+        sent = sent._replace(
+            code=hide(code)[:80], message=hide(message)[:200], request_id=hide(request_id)[:80]
+        )
         if status == 200 and not code and ("output" in body or "choices" in body):
             return sent._replace(outcome=RIGHT)
     named = near.known(code) or near.known(message)
@@ -141,20 +161,22 @@ def _read(response: Any, sent: Answer) -> Answer:
     if known is not None:
         later = known.meaning in _TRY_LATER
         return sent._replace(known=known, outcome=NOT_FOUND_OUT if later else WRONG)
-    if code and 400 <= status < 500:
+    if code or (sent.request_id and status >= 400):
         said = _(
             "the service refused with a code that is not known here: {code} {message} (HTTP "
             "{status}, request id {request_id})",
-            code=code, message=message[:200], status=status, request_id=sent.request_id or "?",
+            code=sent.code or "?", message=sent.message, status=status,
+            request_id=sent.request_id or "?",
         )  # fmt: skip
         return sent._replace(trouble=said)
+    host = host_shown(sent.host)
     if status == 407:
-        return sent._replace(trouble=_("the proxy in front of {host} refused", host=sent.host))
+        return sent._replace(trouble=_("the proxy in front of {host} refused", host=host))
     return sent._replace(
         trouble=_(
             "{host} answered with something that is not the service's: a gateway, a proxy or a "
             "wrong path",
-            host=sent.host,
+            host=host,
         )
     )
 

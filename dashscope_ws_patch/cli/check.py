@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import logging
 import os
 import re
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,12 +25,24 @@ from .. import _activation, _decision, _hosts, _workspace
 from ..hint import neighbours as near
 from ..hint.refusals import MAIN_ACCOUNT, MODEL_DENIED, UNPURCHASED, WORKSPACE_DENIED
 from ..selftest import prospect as _prospect
-from ..selftest.prospect import NOT_FOUND_OUT, OK, RIGHT, WRONG, Finding, Prospect, Verdict
+from ..selftest.prospect import (
+    MORE_TIME,
+    NOT_FOUND_OUT,
+    OK,
+    RIGHT,
+    WRONG,
+    Finding,
+    Prospect,
+    Verdict,
+)
 from ._both_hosts import REGIONS, ask_other, judged_both
 from ._console import patience, printable, show, tell, without_keys
 from ._language import _, current, sentences
-from ._service import Answer, ask, quiet
+from ._service import Answer, ask, bounded, quiet
 from .install import CommandError
+
+#: What --timeout may be at most, in seconds.
+A_DAY = 86400
 
 #: A small model that every region has.
 DEFAULT_MODEL = "qwen-plus"
@@ -53,10 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) <= threading.TIMEOUT_MAX:
+        if 0 < float(text) <= A_DAY:
             return float(text)
+    shown = repr(_workspace.masked(text))
     raise argparse.ArgumentTypeError(
-        _("{text} is no number of seconds above 0", text=repr(_workspace.masked(text)))
+        _("{text} is no number of seconds, above 0 and up to 86400", text=shown)
     )
 
 
@@ -84,8 +97,8 @@ def main(namespace: argparse.Namespace) -> int:
     warnings.simplefilter("ignore")
     until = time.monotonic() + namespace.timeout
     with patience(_("waiting for `import dashscope`")):
-        key, key_finding = _key()
-    hide = key.hide if key else without_keys
+        key, key_finding = _key(until)
+    hide = namespace.hide = key.hide if key else without_keys
     try:
         if not namespace.model.strip():
             raise CommandError(_("-m names no model"))
@@ -98,7 +111,11 @@ def main(namespace: argparse.Namespace) -> int:
         here = _would_send(until - time.monotonic())
     wanted = namespace.workspace or (None if here.scopes_only else here.workspace)
     answers: list[Answer] = []
-    if key is None:
+    if key is not None and time.monotonic() >= until:
+        said = _("It could not be found out: {why}.", why=_("no time was left to ask the service"))
+        by_key = Verdict(NOT_FOUND_OUT, said, _(MORE_TIME))
+        key = None
+    elif key is None:
         by_key = Verdict(
             WRONG if key_finding.state == _prospect.FAILED else NOT_FOUND_OUT,
             _(
@@ -159,8 +176,6 @@ def _report(
         for name in ("header", "named"):
             facts[name] = facts[name] and _workspace.masked(facts[name])
         facts["host"] = _prospect.host_shown(facts["host"])
-        # Hidden before it is cut: half a key would not be found any more.
-        facts["message"] = facts["message"][:200]
         facts["outcome"] = _OUTCOMES[answer.outcome]
         facts["why"] = clean(answer.why)
         requests.append(facts)
@@ -207,13 +222,15 @@ def _show(report: dict[str, Any]) -> None:
 # The key
 
 
-def _key() -> tuple[Key | None, Finding]:
+def _key(until: float) -> tuple[Key | None, Finding]:
     """The key that the SDK would use, by the SDK's own look-up (``dashscope.common.api_key``)."""
     name, advice = "API key", "export DASHSCOPE_API_KEY=sk-..."
     try:
-        with quiet():
-            import dashscope
-            from dashscope.common.api_key import get_default_api_key
+        bounded(lambda: importlib.import_module("dashscope"), until)
+        import dashscope
+        from dashscope.common.api_key import get_default_api_key
+    except TimeoutError:
+        return None, Finding(name, _prospect.UNKNOWN, _("cannot be looked up"), _(MORE_TIME))
     except Exception:  # said among the findings
         return None, Finding(name, _prospect.UNKNOWN, _("cannot be looked up"))
     if os.environ.get("DASHSCOPE_API_KEY") is not None:
@@ -303,7 +320,10 @@ def _base(options: argparse.Namespace) -> str | None:
     if options.base_url is not None:
         if not _is_url(options.base_url):
             raise CommandError(
-                _("--base-url {url} is no http or https URL", url=repr(options.base_url))
+                _(
+                    "--base-url {url} is no http or https URL",
+                    url=repr(_workspace.masked(options.base_url)),
+                )
             )
         parts = urlsplit(options.base_url)
         # The address of the compatible mode is the one that people have at hand.
@@ -339,7 +359,10 @@ def _generation(request: str, options: argparse.Namespace, until: float) -> Answ
     """The smallest request that there is, made by the SDK."""
     from dashscope import Generation
 
-    return ask(request, lambda: Generation.call(options.model, prompt="1", max_tokens=1), until)
+    def call() -> object:
+        return Generation.call(options.model, prompt="1", max_tokens=1)
+
+    return ask(request, call, until, options.hide)
 
 
 def _beside(options: argparse.Namespace, key: Key, last: Answer, until: float) -> Answer:
@@ -358,7 +381,10 @@ def _beside(options: argparse.Namespace, key: Key, last: Answer, until: float) -
     headers = {"Authorization": f"Bearer {key.value}"}
     with _scope(options):
         return ask(
-            _("compatible mode"), lambda: requests.post(url, json=body, headers=headers), until
+            _("compatible mode"),
+            lambda: requests.post(url, json=body, headers=headers),
+            until,
+            options.hide,
         )
 
 
@@ -411,9 +437,10 @@ def _judged(answers: list[Answer], model: str) -> Verdict:
 def _judged_beside(answer: Answer, wanted: str | None, model: str) -> Verdict:
     """The same of what the compatible mode answered."""
     if wanted and answer.named is None and not _hosts.in_url(f"//{answer.host}"):
+        host = _prospect.host_shown(answer.host)
         said = _("the request went without {workspace}, since {host} is not known for the service.",
-                 workspace=_workspace.masked(wanted), host=answer.host)  # fmt: skip
-        verdict = Verdict(WRONG, said, f"export {_workspace.HOSTS}={answer.host}")
+                 workspace=_workspace.masked(wanted), host=host)  # fmt: skip
+        verdict = Verdict(WRONG, said, f"export {_workspace.HOSTS}={host}")
     else:
         verdict = _judged([answer], model)
     return verdict._replace(said=_("Compatible mode: {said}", said=verdict.said))

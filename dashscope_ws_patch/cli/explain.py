@@ -11,8 +11,8 @@ from ._console import show, tell
 from ._language import _, current, in_language
 
 _HOW = (
-    "    export DASHSCOPE_WORKSPACE=ws_...  # and: import dashscope_ws_patch, run or install",
-    "    import dashscope_ws_patch          # in the program, before or after dashscope",
+    "    export DASHSCOPE_WORKSPACE=ws_...  # {and_activate}",
+    "    import dashscope_ws_patch          # {in_the_program}",
     '    with dashscope_ws_patch.use_workspace("ws_..."): ...',
     "    dashscope-ws-patch run -w ws_... python app.py",
     "    python -m dashscope_ws_patch install",
@@ -68,7 +68,14 @@ def _explained(entry: Known) -> list[str]:
         lines.append(f"  {_('workspace')}: {entry.bearing.to(lang)}")
     if entry.by_workspace if isinstance(entry, Neighbour) else entry is not UNPURCHASED:
         lines += [] if beside else [f"  {MAIN_ACCOUNT.to(lang)}"]
-        lines += [f"  {_('To set the workspace, any one of:')}", *_HOW]
+        lines.append(f"  {_('To set the workspace, any one of:')}")
+        lines += [
+            line.format(
+                and_activate=_("and: import dashscope_ws_patch, run or install"),
+                in_the_program=_("in the program, before or after dashscope"),
+            )
+            for line in _HOW
+        ]
     return lines
 
 

@@ -19,6 +19,8 @@ from ._language import _
 from .run import SITEDIR
 
 STARTUP = os.path.join(SITEDIR, "sitecustomize.py")
+#: Where the package is installed from.
+ADDRESS = "git+https://github.com/dashscope-ws-patch/dashscope-ws-patch"
 _WAITING = os.path.join(SITEDIR, "waiting.py")
 
 
@@ -149,10 +151,11 @@ def _check_kept() -> None:
     if layer or (re.search(r"-v\d+$", bucket) and os.path.exists(cache)):
         raise CommandError(
             _(
-                "{prefix} is an environment that uv throws away: say `uv add dashscope-ws-patch` "
-                "and then `uv run python -m dashscope_ws_patch install`; or, for one command, "
-                "`uv run --with dashscope-ws-patch dashscope-ws-patch run -- python app.py`",
+                "{prefix} is an environment that uv throws away: say `uv add {address}` and then "
+                "`uv run python -m dashscope_ws_patch install`; or, for one command, "
+                "`uv run --with {address} dashscope-ws-patch run -- python app.py`",
                 prefix=sys.prefix,
+                address=ADDRESS,
             )
         )
     if any(
@@ -179,8 +182,9 @@ def _check_installed() -> None:
     if subprocess.run([sys.executable, "-I", "-c", probe]).returncode:
         raise CommandError(
             _(
-                "dashscope-ws-patch is not installed in {prefix}: pip install it first",
+                "dashscope-ws-patch is not installed in {prefix}: say pip install {address} first",
                 prefix=sys.prefix,
+                address=ADDRESS,
             )
         )
 

@@ -58,12 +58,13 @@ class _Parser(argparse.ArgumentParser):
         self.fail(_hidden(message))
 
     def fail(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {without_keys(message)}\n")
+        self.exit(2, f"{self.prog}: {_language.of_shim(without_keys(message))}\n")
 
 
 def _hidden(message: str) -> str:
     """``message``, in which argparse quotes what was given, and that may be a key."""
-    return re.sub(r"[^\s'\"]+", lambda word: masked(word[0]), message)
+    # ASCII alone: a Chinese sentence has no blanks between its words.
+    return re.sub(r"[!#-&(-~]+", lambda word: masked(word[0]), message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Optional
 from .._activation import SDK
 from .._edge import SENDERS
 from .._seams import SEAMS
+from ..cli._language import _
 
 SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
 
@@ -152,11 +153,13 @@ def summary(found: list[Egress]) -> str:
     """One line: how many ways out there are, in which states, and where the unknown ones are."""
     states = [egress.state for egress in found]
     unknown = [f"{egress.place} ({egress.way})" for egress in found if egress.state == UNKNOWN]
-    return (
-        f"{len(found)} ways out of the SDK: {states.count(SEAM)} behind seams, "
-        f"{states.count(FOREIGN)} not to the service, "
-        f"{len(unknown)} unknown{': ' if unknown else ''}{', '.join(unknown)}"
-    )
+    said = _(
+        "{ways} ways out of the SDK: {seams} behind seams, {others} not to the service, {unknown} "
+        "unknown",
+        ways=len(found), seams=states.count(SEAM), others=states.count(FOREIGN),
+        unknown=len(unknown),
+    )  # fmt: skip
+    return said + (f": {', '.join(unknown)}" if unknown else "")
 
 
 # The verdict
@@ -394,7 +397,7 @@ def _ways_out(
     node: ast.AST, scope: _Scope, module: _Module, modules: dict[str, _Module]
 ) -> Iterator[tuple[str, str]]:
     """The ways out that ``node`` uses, each with the global name through which it does."""
-    for _, target in _imported(node, module.package):
+    for _imported_as, target in _imported(node, module.package):
         top = target.partition(".")[0]
         if _STANDARD and top not in _STANDARD and top not in _LOOKED_AT:
             yield f"import {top}", ""
@@ -427,7 +430,7 @@ def _is_in_function(scope: _Scope, module: _Module) -> bool:
 
 def _followed(name: str, modules: dict[str, _Module]) -> str:
     """``name`` where it is defined, if modules of the SDK pass it on to each other."""
-    for _ in range(9):  # import cycles
+    for _again in range(9):  # import cycles
         parts = name.split(".")
         owner = next(
             (depth for depth in range(len(parts) - 1, 0, -1) if ".".join(parts[:depth]) in modules),

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._activation import CLIENTS, switched_off
 from .._workspace import masked
-from ..cli._console import show
+from ..cli._console import columns, show
 from ..cli._language import _
 from ..cli.install import CommandError
 from . import audit as _audit
@@ -306,21 +306,22 @@ def _print_all(found: Findings) -> None:
         mark = "" if row.right else f"  {_('WRONG')} {row.error}"
         mark = f"  {_('the SDK itself fails')}: {row.error}" if row.broken else mark
         show(f"{row.surface:<58}{row.requests:>9}{row.native:>9}{row.shim:>15}{mark}", "    ")
-    states = [seam["state"] for seam in found.seams]
+    states = [_(seam["state"]) for seam in found.seams]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     show(f"\n{_('seams')}: {counts}")
     for seam in found.seams:
-        line = f"  {seam['state']:<9}{seam['module']}.{seam['attribute']}  {seam['reason']}"
+        line = f"  {_(seam['state']):<9}{seam['module']}.{seam['attribute']}  {seam['reason']}"
         show(line.rstrip(), "    ")
     show(f"{_('audit')}: {_audit.summary(found.egress)}", "    ")
 
 
 def _as_json(found: Findings, status: int, verdict: str) -> dict[str, Any]:
+    here = found.here.verdict()
     return {
         "verdict": verdict,
         "status": status,
         "right": status == 0,
-        "wrong": [*found.misfits(), *found.wrong()],
+        "wrong": [*found.misfits(), *found.wrong(), *([here.said] if here.status == 1 else [])],
         "environment": [finding._asdict() for finding in found.here.findings],
         "facts": _facts(found.here),
         "story": found.story,
@@ -361,9 +362,11 @@ def _progress(shown: bool) -> Iterator[Callable[..., None]]:
         nonlocal total
         total = of or total
         if bar:
-            full = 40 * done // total
             said = _("{done} of {total} surfaces", done=done, total=total)
-            stream.write(f"\r[{'#' * full}{'.' * (40 - full)}] {said}")
+            # A row that is longer than the terminal is not written over.
+            room = max(min(40, shutil.get_terminal_size().columns - columns(said) - 4), 0)
+            full = room * done // total
+            stream.write(f"\r[{'#' * full}{'.' * (room - full)}] {said}")
             stream.flush()
         elif shown and stream is not None and done and 4 * done // total > 4 * (done - 1) // total:
             said = _("{done} of {total} surfaces driven", done=done, total=total)
@@ -373,7 +376,7 @@ def _progress(shown: bool) -> Iterator[Callable[..., None]]:
         yield progress
     finally:
         if bar:
-            stream.write(f"\r{'':<70}\r")
+            stream.write("\r\x1b[K")
             stream.flush()
 
 
@@ -397,7 +400,7 @@ def _installed(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return _("not installed")
 
 
 def start_child(task: str, patched: bool, folder: str) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from .. import _activation, _hosts, _workspace
 from .._workspace import masked
-from ..cli._language import _, joined
+from ..cli._language import _, joined, of_shim
 from ..cli.install import STARTUP, is_current, is_ours, may_be_ours
 from ..cli.run import SITEDIR
 from .newcomer import MARK, OF_CLIENTS
@@ -117,7 +117,9 @@ class Prospect(NamedTuple):
             return Verdict(RIGHT, said)
         wanted = wanted or self.workspace
         if wanted != self.workspace:
-            todo.insert(0, f"export DASHSCOPE_WORKSPACE={masked(wanted or '')}")
+            shown = masked(wanted or "")
+            export = f"export DASHSCOPE_WORKSPACE={shown}"
+            todo.insert(0, export if shown == wanted else _("see that it is no API key"))
         if wanted is None:
             todo.insert(0, "export DASHSCOPE_WORKSPACE=ws_...")
             said = _("A program started here sends no workspace: none is set.")
@@ -134,6 +136,7 @@ class Prospect(NamedTuple):
         return Verdict(WRONG, said, _(", and ").join(todo))
 
 
+MORE_TIME = "give it a longer --timeout"
 _ACTIVATE = "import dashscope_ws_patch in the program, or run: python -m dashscope_ws_patch install"
 
 
@@ -199,7 +202,8 @@ def _newcomer(timeout: float | None) -> dict[str, Any]:
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return {"broken": _("a program started here does not come to its end in time")}
+        late = _("a program started here does not come to its end in time")
+        return {"broken": late, "advice": _(MORE_TIME)}
     except OSError as error:
         raise ValueError(str(error)) from error
     for line in ran.stdout.splitlines():  # the SDK may print too
@@ -254,7 +258,7 @@ def _sdk(told: dict[str, Any]) -> Finding:
         return Finding(SDK, UNKNOWN, _(NO_SDK), "pip install dashscope")
     if "broken" in told:
         advice = _("make `import dashscope` work here: pip install dashscope")
-        return Finding(SDK, UNKNOWN, told["broken"], advice)
+        return Finding(SDK, UNKNOWN, told["broken"], told.get("advice", advice))
     release = f"dashscope {told['sdk']}"
     if "bare" in told:
         found = _("dashscope is imported without it: {reason}", reason=told["bare"])
@@ -298,7 +302,7 @@ def _named(
         found = _("{name}: calls outside a scope are refused", name=_workspace.REQUIRE_SCOPE)
         return Finding(WORKSPACE, WARNING, found, _("call inside `with use_workspace(...)`"))
     if malformed:
-        return Finding(WORKSPACE, FAILED, malformed, _("correct it"))
+        return Finding(WORKSPACE, FAILED, of_shim(malformed), _("correct it"))
     if workspace is None:
         return Finding(WORKSPACE, WARNING, _("none is set"), "export DASHSCOPE_WORKSPACE=ws_...")
     found = _("{workspace}, from {source}", workspace=masked(workspace), source=source)
@@ -369,7 +373,7 @@ def _beside(told: dict[str, Any]) -> list[Finding]:
         except _workspace.WorkspaceError as error:
             wrong.append(str(error))
     if wrong:
-        return [Finding(BESIDE, FAILED, "; ".join(wrong), _("correct it"))]
+        return [Finding(BESIDE, FAILED, of_shim("; ".join(wrong)), _("correct it"))]
     return [Finding(BESIDE, OK, beside_in_words(True))] if asked else []
 
 
@@ -392,9 +396,8 @@ def _trial(
         error = str(told["error"]).splitlines()[0]
         state = FAILED if error.startswith("WorkspaceError") else UNKNOWN
         state = WARNING if _workspace.REQUIRE_SCOPE in error else state
-        return Finding(
-            TRIAL, state, _("{program} sends nothing: {error}", program=program, error=error)
-        )
+        found = _("{program} sends nothing: {error}", program=program, error=error)
+        return Finding(TRIAL, state, found, _("correct it") if state == FAILED else "")
     if carried:
         names = joined(map(masked, carried))
         found = _("{program} sent {workspaces}", program=program, workspaces=names)
