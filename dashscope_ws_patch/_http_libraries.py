@@ -4,6 +4,7 @@ urllib.request."""
 from __future__ import annotations
 
 import functools
+import inspect
 import weakref
 from contextvars import ContextVar
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 from ._carry import in_scope
 from ._decision import HEADER, may_move, text, without_workspace
 from ._hosts import DOMAIN, in_url, is_unnamed
-from ._lacking import Lacking, adapter, lacking, parameters, settled
+from ._lacking import Lacking, adapter, lacking, parameters, settled, without_host
 from .hint.libraries import answered, note
 
 _NAME, _RAW = HEADER.lower(), HEADER.encode()
@@ -148,6 +149,8 @@ def urllib3(original: Any) -> Any:
             pool = _pool_beside(self, host.partition(":")[0])
         answer = original(pool, method, url, *args, **kwargs)
         note(answer, sent)
+        if host != old and "location" in answer.headers:
+            answer.headers["location"] = without_host(answer.headers["location"], host)
         content = getattr(answer, "_body", None)
         if content:
             whole = f"https://{host}{url}" if url[:1] == "/" else url
@@ -214,15 +217,16 @@ def httpcore(original: Any) -> Any:
     # Asynchronous or not: what is returned is awaited by its caller.
     def handle_request(self: Any, request: Any) -> Any:
         found = _of_httpcore(request.url.host, request.headers)
-        if found is not None:
-            url = request.url
-            copy = object.__new__(type(request))
-            copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
-            if (host := found[0].encode()) != url.host:
-                copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
-            note(request.stream, found[2])
-            request = copy
-        return original(self, request)
+        if found is None:
+            return original(self, request)
+        url = request.url
+        copy = object.__new__(type(request))
+        copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
+        note(request.stream, found[2])
+        if (host := found[0].encode()) == url.host:
+            return original(self, copy)
+        copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
+        return _located(original(self, copy), found[0])
 
     def request(self: Any, method: Any, url: Any, headers: Any = None, *args: Any, **k: Any) -> Any:
         found = _of_httpcore(url[1], headers or [])
@@ -236,6 +240,20 @@ def httpcore(original: Any) -> Any:
     if first == ("method", "url", "headers"):  # before httpcore 0.14
         return request
     raise LookupError(f"it takes {', '.join(first)}")
+
+
+def _located(answer: Any, host: str) -> Any:
+    if inspect.iscoroutine(answer):
+
+        async def awaited() -> Any:
+            return _located(await answer, host)
+
+        return awaited()
+    answer.headers = [
+        (n, without_host(text(v), host).encode("latin-1") if n.lower() == b"location" else v)
+        for n, v in answer.headers
+    ]
+    return answer
 
 
 def _httpcore_headers(headers: Any, found: Any) -> Any:
@@ -287,7 +305,8 @@ def aiohttp_connect(original: Any) -> Any:
     return connect
 
 
-#: Where a request that was moved keeps what its connection was chosen with, until it is sent.
+#: Where a request that was moved keeps what its connection was chosen with, until it is sent; and
+#: then its answer.
 _FOUND = "_dashscope_ws_patch_found"
 
 
@@ -297,10 +316,11 @@ def aiohttp(original: Any) -> Any:
     it has the header for as long as it is written."""
 
     def send(self: Any, conn: Any) -> Any:
-        found = vars(self).pop(_FOUND, None) or _of_aiohttp(self)
-        return original(self, conn) if found is None else filled(self, conn, found)
+        moved = vars(self).pop(_FOUND, None)
+        found = moved or _of_aiohttp(self)
+        return original(self, conn) if found is None else filled(self, conn, found, moved)
 
-    async def filled(self: Any, conn: Any, found: Any) -> Any:
+    async def filled(self: Any, conn: Any, found: Any, moved: Any) -> Any:
         workspace, sent = found[1:3]
         headers, blank = self.headers, None
         if workspace is not None:
@@ -313,9 +333,27 @@ def aiohttp(original: Any) -> Any:
                 headers.popall(HEADER, None)
                 headers.extend([(HEADER, value) for value in blank])
         note(answer, sent)
+        if moved is not None:
+            vars(answer)[_FOUND] = moved
         return answer
 
     return send
+
+
+@adapter("connection")
+def aiohttp_answer(original: Any) -> Any:
+    """``start`` of aiohttp's ``ClientResponse``, which reads the headers."""
+
+    async def start(self: Any, connection: Any) -> Any:
+        answer = await original(self, connection)
+        if _FOUND in vars(self) and "Location" in self._headers:
+            headers = self._headers.copy()
+            headers["Location"] = without_host(headers["Location"], vars(self)[_FOUND][0])
+            self._headers = type(self._headers)(headers)
+            getattr(self, "_cache", {}).pop("headers", None)  # what the property has read
+        return answer
+
+    return start
 
 
 # urllib.request
@@ -347,6 +385,7 @@ def urllib_request(original: Any) -> Any:
 
     def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
         found = _of_urllib_request(req)
+        host = old = ""
         if found is not None:
             host, workspace, _, present = found
             own: dict[str, Any] = {}
@@ -365,6 +404,11 @@ def urllib_request(original: Any) -> Any:
                     hosts["Host"] = host
                 own["unredirected_hdrs"] = hosts
             req = Sent(req, **own)
-        return original(self, http_class, req, **kwargs)
+        answer = original(self, http_class, req, **kwargs)
+        if host != old and "Location" in answer.headers:
+            answer.headers.replace_header(
+                "Location", without_host(answer.headers["Location"], host)
+            )
+        return answer
 
     return do_open

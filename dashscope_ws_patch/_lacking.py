@@ -126,3 +126,12 @@ def elsewhere(url: str, headers: Any, look: Callable[[str, Any], Lacking]) -> tu
         if found is not None and found[0] != parts[2]:
             return "/".join((*parts[:2], found[0], *parts[3:])), found
     return url, None
+
+
+def without_host(location: str, host: str) -> str:
+    """A Location of an answer, which the program resolves against the URL that it knows: without
+    ``host``, if that is where the request was moved."""
+    parts = location.split("/", 3)
+    if len(parts) > 2 and parts[2].partition(":")[0] == host.partition(":")[0]:
+        return "/" + "".join(parts[3:])
+    return location

@@ -49,6 +49,7 @@ SEAMS = (
     ),
     Seam("aiohttp.connector", "BaseConnector.connect", http.aiohttp_connect, ""),
     Seam("aiohttp.client_reqrep", "ClientRequest.send", http.aiohttp, ""),
+    Seam("aiohttp.client_reqrep", "ClientResponse.start", http.aiohttp_answer, ""),
     Seam("aiohttp.client_reqrep", "ClientResponse.read", hint.aiohttp_read, ""),
     Seam("aiohttp.client", "ClientSession._ws_connect", hint.aiohttp_websocket, ""),
     Seam("urllib.request", "AbstractHTTPHandler.do_open", http.urllib_request, ""),

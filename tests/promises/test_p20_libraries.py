@@ -127,11 +127,12 @@ def test_p20_a_pool_of_connections_by_itself(moving: Loopback) -> None:
     assert not sent(moving)
 
 
-# Cookies
+# Cookies, and redirects by the full URL
 
 
 class Baker(BaseHTTPRequestHandler):
-    """Gives each client a cookie that names its host, and notes the cookies that come back."""
+    """Gives each client a cookie that names its host, and notes the cookies that come back. Sends
+    those who ask for ``/slashless`` to its URL with a slash, as nginx does, with its own name."""
 
     protocol_version = "HTTP/1.1"
     came: ClassVar[list[tuple[str, str | None]]] = []
@@ -139,7 +140,13 @@ class Baker(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         host = self.headers["Host"].partition(".")[0]
         self.came.append((host, self.headers["Cookie"]))
-        self.send_response(200)
+        if self.path == "/slashless":
+            self.send_response(307)
+            self.send_header("Location", f"https://{self.headers['Host']}/slashless/")
+        else:
+            self.send_response(200)
+        if "slashless" in self.path:
+            self.came[-1] = host, self.headers["Authorization"]
         self.send_header("Set-Cookie", f"of={host}; Path=/; Secure")
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -163,19 +170,37 @@ def baker(moving: Loopback) -> Iterator[list[tuple[str, str | None]]]:
     server.server_close()
 
 
-def of_requests() -> Iterator[Callable[[], object]]:
+Get = Callable[[str, dict[str, str]], object]
+
+
+def of_requests() -> Iterator[Get]:
     with requests.Session() as session:
         session.verify = ca_file()
-        yield lambda: session.get(URL)
+        yield lambda url, headers: session.get(url, headers=headers)
 
 
-def of_httpx() -> Iterator[Callable[[], object]]:
+def of_urllib3() -> Iterator[Get]:
+    with urllib3.PoolManager(ssl_context=trust()) as manager:
+        yield lambda url, headers: manager.request("GET", url, headers=headers)
+
+
+def of_httpx() -> Iterator[Get]:
     httpx = pytest.importorskip("httpx")
-    with httpx.Client(verify=trust()) as client:
-        yield lambda: client.get(URL)
+    with httpx.Client(verify=trust(), follow_redirects=True) as client:
+        yield lambda url, headers: client.get(url, headers=headers)
 
 
-def of_aiohttp() -> Iterator[Callable[[], object]]:
+def of_httpx_async() -> Iterator[Get]:
+    httpx = pytest.importorskip("httpx")
+
+    async def get(url: str, headers: dict[str, str]) -> None:
+        async with httpx.AsyncClient(verify=trust(), follow_redirects=True) as client:
+            await client.get(url, headers=headers)
+
+    yield lambda url, headers: asyncio.run(get(url, headers))
+
+
+def of_aiohttp() -> Iterator[Get]:
     loop = asyncio.new_event_loop()
 
     async def opened() -> aiohttp.ClientSession:
@@ -183,29 +208,30 @@ def of_aiohttp() -> Iterator[Callable[[], object]]:
 
     session = loop.run_until_complete(opened())
 
-    async def get() -> None:
-        async with session.get(URL) as answer:
+    async def get(url: str, headers: dict[str, str]) -> None:
+        async with session.get(url, headers=headers) as answer:
             await answer.read()
 
-    yield lambda: loop.run_until_complete(get())
+    yield lambda url, headers: loop.run_until_complete(get(url, headers))
     loop.run_until_complete(session.close())
     loop.close()
 
 
-def of_urllib_request() -> Iterator[Callable[[], object]]:
+def of_urllib_request() -> Iterator[Get]:
     https = urllib.request.HTTPSHandler(context=trust())
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), https)
-    yield lambda: opener.open(URL).read()
+    request = urllib.request.Request
+    yield lambda url, headers: opener.open(request(url, headers=headers)).read()
 
 
 @pytest.mark.parametrize("of", [of_requests, of_httpx, of_aiohttp, of_urllib_request])
 def test_p20_cookies_are_those_of_the_host(
-    of: Callable[[], Iterator[Callable[[], object]]], baker: list[tuple[str, str | None]]
+    of: Callable[[], Iterator[Get]], baker: list[tuple[str, str | None]]
 ) -> None:
     for get in of():
         for tenant in ("ws-a", "ws-b", "ws-a", None, None):
             with use_workspace(tenant):
-                get()
+                get(URL, {})
     assert baker == [
         ("ws-a", None),
         ("ws-b", None),
@@ -213,3 +239,17 @@ def test_p20_cookies_are_those_of_the_host(
         ("dashscope", None),
         ("dashscope", "of=dashscope"),
     ]
+
+
+@pytest.mark.parametrize(
+    "of",
+    [of_requests, of_urllib3, of_httpx, of_httpx_async, of_aiohttp, of_urllib_request],
+)
+def test_p20_a_redirect_to_the_same_host_keeps_the_key(
+    of: Callable[[], Iterator[Get]], baker: list[tuple[str, str | None]]
+) -> None:
+    """The library must not take it for another host than the one that it knows."""
+    for get in of():
+        with use_workspace("ws-a"):
+            get("https://dashscope.aliyuncs.com/slashless", {"Authorization": "Bearer k"})
+    assert baker == [("ws-a", "Bearer k")] * 2
