@@ -1,5 +1,6 @@
 """``python -m dashscope_ws_patch``: the command line."""
 
+import signal
 import sys
 
 if __name__ == "__main__":
@@ -7,4 +8,6 @@ if __name__ == "__main__":
         from .cli.main import main
     except KeyboardInterrupt:  # after this, main() says it
         sys.exit(130)
-    sys.exit(main())
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and the interpreter ends
+    sys.exit(status)

@@ -102,7 +102,8 @@ def status() -> Status:
         if told:
             inactive = finding.name == prospects.ACTIVATION and finding.state != prospects.FAILED
             found.notes += here.obstacles if inactive else [finding.found]
-            found.advice += [finding.advice] if finding.advice else []
+            if finding.advice and finding.advice not in found.advice:
+                found.advice.append(finding.advice)
     verdict = here.verdict()
     found.status = verdict.status if here.has_sdk or here.first(prospects.FAILED) else 0
     if not here.active and found.status == 0:

@@ -387,6 +387,8 @@ def answering(status: int, body: bytes, kind: str = "text/html") -> Iterator[str
         (200, b"<html>Welcome to the hotel</html>", "not the service's|不是百炼服务的格式"),
         (200, b'{"hello": "world"}', "not the service's|不是百炼服务的格式"),
         (200, b"[]", "not the service's|不是百炼服务的格式"),
+        (200, b'{"code": "New200", "message": "no"}', "not known here|此处未收录"),
+        (404, b'{"message": "no", "request_id": "r"}', "not known here|此处未收录"),
         (404, b"not here", "not the service's|不是百炼服务的格式"),
         (404, b"{}", "not the service's|不是百炼服务的格式"),
         (500, b"oops", "service itself failed|服务自身出错"),
@@ -521,6 +523,21 @@ def test_p17_the_time_is_for_the_whole(check: Check) -> None:
     assert "waiting for the answer: without a workspace" in said.err
 
 
+@pytest.mark.parametrize("sleep", [0, 60])
+def test_p17_the_time_is_for_the_import_too(sleep: int, tmp_path: Path) -> None:
+    """An SDK that is slow to import, or no time at all: nobody was asked, and it says so."""
+    seconds = "2" if sleep else "0.001"
+    if sleep:
+        (tmp_path / "dashscope.py").write_text(f"import time; time.sleep({sleep})")
+    begin = time.monotonic()
+    variables = {"PYTHONPATH": os.pathsep.join((str(tmp_path), SITEDIR))}
+    said = command("--timeout", seconds, "-w", "ws_mine", DASHSCOPE_API_KEY=SUB, **variables)
+    assert said.status == 2 and time.monotonic() - begin < 30
+    assert "give it a longer --timeout" in said.out
+    for untrue in ("asking", "pip install", "?"):
+        assert untrue not in said.out + said.err
+
+
 # The key
 
 
@@ -553,6 +570,48 @@ def test_p17_the_key_is_never_shown_but_for_its_last_four_characters(
         if as_json:
             assert secret not in json.dumps(json.loads(said.out), ensure_ascii=False)
     assert said.status in (1, 2)
+
+
+#: One of a gateway, which nothing but its length tells from a workspace.
+GATEWAYS = "gw_abcdefghijklmnopqrstuvwxyz012345"
+
+
+@pytest.mark.parametrize("before", [150, 172, 190])
+def test_p12_not_half_of_a_key_is_shown(before: int, check: Check) -> None:
+    """However long the message is in which the service repeats it, and where it is cut."""
+    denial = Denial(400, "Brand.New", f"{'x' * before} {GATEWAYS}")
+    with serving(lambda request: denial) as (_, base):
+        said = check("--base-url", base, "--lang", "en", "-w", "ws_mine", key=GATEWAYS)
+    out = " ".join(said.out.split())
+    assert "not known here" in out and GATEWAYS[:8] not in out + said.err
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--region", "eu-central-1", "-w", GATEWAYS],
+        ["--base-url", GATEWAYS],
+        ["--base-url", f"http://user:{GATEWAYS}@h:bad/"],
+        [GATEWAYS],
+    ],
+)
+def test_p12_a_gateways_key_is_shown_nowhere(
+    arguments: list[str],
+    lang: str,
+    check: Check,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8" if lang == "zh" else "C")
+    out, err = "", ""
+    try:
+        _, out, err = check(*arguments, "--timeout", "5")
+    except SystemExit:
+        out, err = capsys.readouterr()
+    assert GATEWAYS[:8] not in out + err
+    if not out:  # refused: in a whole sentence
+        assert ("可能是 API Key" if lang == "zh" else "an API key?") in err and len(err) > 60
 
 
 def test_p17_a_key_that_no_header_may_hold_is_told(check: Check) -> None:
@@ -748,6 +807,7 @@ def test_p17_the_variables_of_the_key_are_the_sdks(tmp_path: Path) -> None:
         ["--base-url", "http://127.0.0.1:99999/"],
         ["--timeout", "-1"],
         ["--timeout", "nan"],
+        ["--timeout", "1e9"],
         ["sk-0123456789"],
     ],
 )

@@ -83,6 +83,28 @@ def test_p17_a_chinese_locale_has_chinese_commands(arguments: list[str]) -> None
     assert english and not CHARACTER.search(english)
 
 
+@pytest.mark.parametrize(
+    ("variables", "english"),
+    [
+        ({"DASHSCOPE_WORKSPACE": "not one"}, "but a workspace is"),
+        ({"DASHSCOPE_WORKSPACE": "x" * 70}, "an API key?"),
+        ({"DASHSCOPE_WORKSPACE": "x" * 64, "DASHSCOPE_WS_PATCH_OWN_HOST": "1"}, "a label of the"),
+        ({"DASHSCOPE_WORKSPACE": "x", "DASHSCOPE_WS_PATCH_OWN_HOST": "not one"}, "but it may be 1"),
+        (
+            {"DASHSCOPE_WORKSPACE": "x", "DASHSCOPE_WS_PATCH_CLIENTS": "1",
+             "DASHSCOPE_WS_PATCH_HOSTS": "https://x"},
+            "but an entry is",
+        ),
+        ({"DASHSCOPE_WS_PATCH_REQUIRE_SCOPE": "1"}, "makes it inside|call inside"),
+    ],
+)  # fmt: skip
+def test_p17_what_the_shim_refuses_is_chinese_too(variables: dict[str, str], english: str) -> None:
+    said = command("status", LANG="en_US.UTF-8", **variables)
+    assert re.search(english, " ".join(said.split()))
+    chinese = command("status", LANG="zh_CN.UTF-8", **variables)
+    assert not re.search(english, chinese)
+
+
 def test_p17_doctor_is_chinese_in_a_chinese_locale() -> None:
     first, *_ = command("doctor", "--lang", "zh").splitlines()[4:]
     assert CHARACTER.search(first)
