@@ -134,6 +134,8 @@ def main(namespace: argparse.Namespace) -> int:
     started_here = here.verdict(namespace.workspace)
     if key is None and wanted is None and not here.scopes_only and not started_here.status:
         started_here = started_here._replace(status=WRONG)
+    if by_key.status == RIGHT and wanted is None:  # no workspace is needed
+        started_here = started_here._replace(advice="")
     verdicts = {"key": by_key, "here": started_here}
     if key and _activation.covered() and answers and not answers[-1].final:
         beside = _beside(namespace, key, answers[-1], until)

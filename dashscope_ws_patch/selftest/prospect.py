@@ -239,11 +239,15 @@ def _ways(told: dict[str, Any]) -> tuple[list[str], list[str]]:
                     startup=STARTUP,
                 )
             )
-    ways += [f"another copy: {file}" for file in waiting if file != STARTUP or not ways]
+    older = [file for file in may_be_ours(sysconfig.get_path("purelib")) if is_ours(file)]
+    for file in waiting:
+        if file in older:
+            ways.append(f"install of an earlier release: {file}")
+        elif file != STARTUP or not ways:
+            ways.append(f"another copy: {file}")
     if told.get("imported"):
         ways.append("import: " + (", ".join(told["customize"]) or "a .pth file"))
     if told.get("came") and not ways:
-        older = [file for file in may_be_ours(sysconfig.get_path("purelib")) if is_ours(file)]
         ways += [f"install of an earlier release: {file}" for file in older] or ["?"]
     if sys.flags.no_site:
         notes.append(_("-S loads no site: nothing but an import in the program reaches it"))
