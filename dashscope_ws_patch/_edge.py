@@ -248,8 +248,13 @@ def settled_for(owner: Any, url: str, headers: Any = None, service: Service = No
         return settle(url, headers, service=service)
     told, born = _decision.told, _decision.born
     outer = told.get(), born.get()
-    shown = [getattr(owner, name, None) for name in _SHOWN]
-    told.set(next(filter(is_named, shown), None))
+    named = None
+    for name in _SHOWN:
+        value = getattr(owner, name, None)
+        if value and is_named(value):
+            named = value
+            break
+    told.set(named)
     born.set(births.get(owner, outer[1]))
     try:
         return settle(url, headers, service=service)

@@ -230,7 +230,7 @@ def _naming(function: Any) -> tuple[Callable[[Any, Any], str | None], int]:
     def named(args: Any, kwargs: Any) -> str | None:
         if len(args) > first:
             kwargs = {**{name: args[at] for at, name in places if at < len(args)}, **kwargs}
-        return _named(kwargs)
+        return _named(kwargs) if any(map(kwargs.get, _NAMES)) else None
 
     return named, first
 
@@ -241,11 +241,11 @@ _NAMES = frozenset(("workspace", "workspace_id", "headers", "session", "base_add
 def _named(given: dict[str, Any]) -> str | None:
     for name in ("workspace", "workspace_id"):
         value = given.get(name)
-        if is_named(value):
+        if value and is_named(value):
             return _decision.text(value)
     for headers in (given.get("headers"), getattr(given.get("session"), "headers", None)):
-        value = workspace_in_headers(headers)
-        if is_named(value):
+        value = headers and workspace_in_headers(headers)
+        if value and is_named(value):
             return value
     url = given.get("base_address")
     # A module-level base URL, handed in again, is no URL of the calling code.
