@@ -106,7 +106,10 @@ def _of_websockets(host: str, headers: Any) -> Lacking:
 
 def _headers(given: Any) -> Any:
     """What websockets keeps headers in, of any that it takes."""
-    return sys.modules["websockets.datastructures"].Headers(given or ())
+    if hasattr(given, "raw_items"):
+        return given
+    module = sys.modules.get("websockets.datastructures") or sys.modules["websockets.http"]
+    return module.Headers(given or ())
 
 
 def _fill(headers: Any, workspace: str) -> Any:

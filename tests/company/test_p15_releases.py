@@ -40,8 +40,15 @@ RELEASES = {
         "requests", "urllib3", "httpx", "aiohttp", "websockets", "websocket-client",
     ),
 }  # fmt: skip
-NAMED = [["ws_a"], ["ws_mine"], [], ["ws_mine"]]
-UNTOUCHED = [[], ["ws_mine"], [], ["ws_mine"]]
+SHARED, FOREIGN = "dashscope.aliyuncs.com", "results.oss-cn-beijing.aliyuncs.com"
+OWN = "{}.cn-beijing.maas.aliyuncs.com"
+#: The hosts and workspaces of what each way sends, by the mode that is on.
+SENT = {
+    "on": [(SHARED, ["ws_a"]), (SHARED, ["ws_mine"])],
+    "own": [(OWN.format("ws_a"), ["ws_a"]), (OWN.format("ws_mine"), ["ws_mine"])],
+    "off": [(SHARED, []), (SHARED, ["ws_mine"])],
+}
+ELSEWHERE = [(FOREIGN, []), (FOREIGN, ["ws_mine"])]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +68,11 @@ def test_p15_each_release_is_covered(name: str, service: Loopback, tmp_path: Pat
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
-    sent = [request.workspaces for request in service.drain()]
-    expected: list[list[str]] = []
-    for way, on, wrong in told:
+    sent = [(request.host.partition(":")[0], request.workspaces) for request in service.drain()]
+    expected: list[tuple[str, list[str]]] = []
+    for way, mode, wrong in told:
         assert not wrong, (way, wrong)
         if way != "covered":
-            expected += NAMED if on else UNTOUCHED
-    assert len(told) >= 4
+            expected += SENT[mode] + ELSEWHERE
+    assert len(told) >= 6
     assert sent == expected, (told, sys.version)
