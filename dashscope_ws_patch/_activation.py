@@ -205,11 +205,11 @@ def _is_sdk(name: str) -> bool:
 
 
 def _is_wanted(name: str) -> bool:
-    return name in _awaited_libraries or _is_sdk(name)
+    return name in _awaited_libraries or _is_sdk(name) or name in _pools.awaited
 
 
 def _entering() -> None:
-    """Called at each scope entered."""
+    """Called at each scope entered, and when a module that has pools was imported after one."""
     if _patched and _follows:
         _pools.follow()
 
@@ -229,6 +229,8 @@ def _patch_imported() -> None:
 
 def _ran(module: Any, users: list[str]) -> None:
     """Patch a module whose code has run; ``users`` may have taken names from it by value."""
+    if getattr(module, "__name__", "") in _pools.awaited:
+        return _entering()
     with _lock:
         if not _patched or not isinstance(module, ModuleType):
             return

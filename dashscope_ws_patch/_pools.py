@@ -12,20 +12,24 @@ standard library patched; where threads inherit, by the first call that names a 
 from __future__ import annotations
 
 import functools
-import threading
+import inspect
+import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Callable
 
 from . import _workspace
+from ._carry import CONTEXT_VARIABLES, _run_in, carried, handed_over, in_none, to_worker
 
-_lock = threading.Lock()
-#: What stands in the place of each method: ours, or what another patcher has put around it.
+#: The modules that have pools, once a program has used a scope. Activation calls follow() again
+#: when one of them is imported after that.
+awaited: Container[str] = ()
+#: The classes that were found, and what stands in the place of each of their methods: our wrapper,
+#: or what another patcher has put around it.
+_classes: list[Any] = []
 _standing: list[tuple[Any, str, Any]] = []
 
-#: The ways to hand work to a multiprocessing.Pool or ThreadPool; apply() goes by apply_async().
-_POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
-#: What of their arguments is called, by name and place. The second is read.
+#: What of the arguments of a Pool's methods is called, by name and place. The second is read.
 _CALLED = {"func": 0, "callback": 3, "error_callback": 4}
 #: No code of the program runs when one of these is read.
 _PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
@@ -34,56 +38,36 @@ _PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
 def follow() -> None:
     """Patch the pools of the standard library: how they are given work, and make their workers.
 
-    Called at each scope: another patcher may have replaced our methods, or put back what it found
-    before they came.
+    Called at each scope, since another patcher may have replaced our methods, or put back what it
+    found before they came; in any thread, signal handler, forked process or program that ends. So
+    nothing is imported and no lock is taken here, and two threads may both do it.
     """
+    global awaited, _classes, _standing
+    classes = [getattr(sys.modules.get(module), name, None) for module, name in _CLASSES]
     for owner, name, method in _standing:
         if vars(owner).get(name) is not method:
             break
     else:
-        if _standing:
+        if classes == _classes:
             return
-    # Imported before the lock is taken: an import waits for other threads' imports.
-    import inspect
-    from concurrent import futures
-    from concurrent.futures import Executor, Future, ThreadPoolExecutor, thread
-
-    from ._carry import in_none
-
-    interpreters = getattr(futures, "InterpreterPoolExecutor", ())  # CPython 3.14 on
-    places: list[tuple[Any, str, Any]] = [
-        (ThreadPoolExecutor, "submit", functools.partial(_submitting, interpreters)),
-        (Executor, "map", _around(_map)),
-        (Future, "add_done_callback", _calling_back),
-    ]
-    if hasattr(thread, "_WorkItem"):  # a name of CPython's own
-        places += [(thread._WorkItem, "run", _running)]
-    try:
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing.pool import Pool
-
-        # Event loops, and map() of executors, go by submit().
-        places += [(ProcessPoolExecutor, "submit", functools.partial(_submitting, object))]
-        places += [(ProcessPoolExecutor, "map", _around(_map))]
-        places += [(Pool, "__init__", _around(in_none))]
-        places += [(Pool, name, _around(_hand_over)) for name in _POOL]
-    except ImportError:  # no processes on this platform
-        pass
-    with _lock:
-        for owner, name, wrapper in places:
+    awaited, standing = [module for module, _ in _CLASSES], []
+    for module, kind, name, wrapper in _METHODS:
+        owner = getattr(sys.modules.get(module), kind, None)
+        if name in getattr(owner, "__dict__", ()):
             method = vars(owner)[name]
             if not _is_ours(inspect.unwrap(method, stop=_is_ours)):
                 setattr(owner, name, wrapper(method))
-        _standing[:] = [(owner, name, vars(owner)[name]) for owner, name, _ in places]
+            standing.append((owner, name, vars(owner)[name]))
+    _classes, _standing = classes, standing
 
 
 def unfollow() -> None:
     """Put the methods back, but for those that somebody else has replaced since."""
-    with _lock:
-        for owner, name, _ in _standing:
-            while type(vars(owner)[name]) is types.FunctionType and _is_ours(vars(owner)[name]):
-                setattr(owner, name, vars(owner)[name].__wrapped__)
-        _standing.clear()
+    global awaited, _classes, _standing
+    for owner, name, _ in _standing:
+        while type(vars(owner)[name]) is types.FunctionType and _is_ours(vars(owner)[name]):
+            setattr(owner, name, vars(owner)[name].__wrapped__)
+    awaited, _classes, _standing = (), [], []
 
 
 def _is_ours(method: Any) -> bool:
@@ -96,11 +80,9 @@ def _bind(original: Any) -> Callable[..., Any]:
     return functools.partial(get, original) if get else lambda *_: original
 
 
-def _submitting(remote: Any, original: Any) -> Callable[..., Any]:
-    """``submit`` of an executor. What those of the classes ``remote`` are given runs in another
-    process or interpreter, which no _WorkItem.run of this one isolates."""
-    from ._carry import CONTEXT_VARIABLES, in_none, to_worker
-
+def _submitting(original: Any) -> Callable[..., Any]:
+    """``submit`` of an executor of threads, or of interpreters (CPython 3.14 on). What these are
+    given runs in another interpreter, where no _WorkItem.run of this one isolates it."""
     bind = _bind(original)
 
     @functools.wraps(original)
@@ -109,11 +91,17 @@ def _submitting(remote: Any, original: Any) -> Callable[..., Any]:
         for _, get, nothing in CONTEXT_VARIABLES:
             if get() is not nothing:
                 return in_none(bound, to_worker(fn), *args, **kwargs)
-        if isinstance(self, remote):
+        interpreters = sys.modules.get("concurrent.futures.interpreter")
+        if isinstance(self, getattr(interpreters, "InterpreterPoolExecutor", ())):
             return bound(in_none, fn, *args, **kwargs)
         return bound(fn, *args, **kwargs)
 
     return submit
+
+
+def _submit(bound: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """``submit`` of an executor of processes. Event loops, and its ``map``, go by it."""
+    return in_none(bound, to_worker(fn), *args, **kwargs)
 
 
 def _running(original: Any) -> Callable[..., Any]:
@@ -140,8 +128,6 @@ def _running(original: Any) -> Callable[..., Any]:
 
 def _calling_back(original: Any) -> Callable[..., Any]:
     """``add_done_callback`` of a future, which a worker calls, or whoever cancels it."""
-    from ._carry import handed_over, in_none
-
     bind, scope = _bind(original), _workspace.scope
 
     @functools.wraps(original)
@@ -171,8 +157,6 @@ def _map(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
     """``map`` of an executor. With a ``chunksize`` a process calls the function many times for one
     piece of work; with a ``buffersize`` (CPython 3.14 on) it hands over the rest while its results
     are read, by whoever does."""
-    from ._carry import carried, to_worker
-
     if args and kwargs.get("chunksize", 1) != 1:
         args = (to_worker(args[0]), *args[1:])
     results, here = bound(*args, **kwargs), _workspace.scope
@@ -182,8 +166,6 @@ def _map(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
 def _hand_over(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
     """A method of a Pool that is given functions to call, in its workers or when they are done, and
     what a thread of it, or a worker, reads."""
-    from ._carry import _run_in, in_none, to_worker
-
     given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
     for name, at in _CALLED.items():
         key = name if name in kwargs else at
@@ -215,3 +197,19 @@ class _Sized(_Read):
 
 def _each(items: Any) -> Iterator[Any]:
     yield from items
+
+
+_POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+#: The methods, by module and class, and what is put around each.
+_METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
+    ("concurrent.futures._base", "Executor", "map", _around(_map)),
+    ("concurrent.futures._base", "Future", "add_done_callback", _calling_back),
+    ("concurrent.futures.thread", "ThreadPoolExecutor", "submit", _submitting),
+    ("concurrent.futures.thread", "_WorkItem", "run", _running),  # a name of CPython's own
+    ("concurrent.futures.process", "ProcessPoolExecutor", "submit", _around(_submit)),
+    ("concurrent.futures.process", "ProcessPoolExecutor", "map", _around(_map)),
+    ("multiprocessing.pool", "Pool", "__init__", _around(in_none)),
+    # A ThreadPool is a Pool, and apply() goes by apply_async().
+    *(("multiprocessing.pool", "Pool", name, _around(_hand_over)) for name in _POOL),
+]
+_CLASSES = dict.fromkeys((module, kind) for module, kind, _, _ in _METHODS)

@@ -156,12 +156,15 @@ def test_p14_first_scopes_at_once() -> None:
     run(
         """
         import sys, threading
-        from dashscope_ws_patch import patch, unpatch, use_workspace
+        from dashscope_ws_patch import get_workspace, patch, unpatch, use_workspace
         sys.setswitchinterval(1e-6)
         def enter(barrier):
             barrier.wait()
             with use_workspace("ws_a"):
-                pass
+                from concurrent.futures import ThreadPoolExecutor
+                with ThreadPoolExecutor(1) as pool:
+                    found.append(pool.submit(get_workspace).result())
+        found = []
         for _ in range(50):
             # As at the start of a program: nobody has imported it yet.
             for name in [name for name in sys.modules if name.startswith("concurrent")]:
@@ -174,6 +177,7 @@ def test_p14_first_scopes_at_once() -> None:
             from concurrent.futures import ThreadPoolExecutor
             assert ThreadPoolExecutor.submit.__code__.co_filename.endswith("thread.py")
             patch()
+        assert found == ["ws_a"] * 400
         """
     )
 
