@@ -319,13 +319,15 @@ def handed_over(fn: Callable[..., Any]) -> Any:
     return functools.partial(_kind(fn), use_workspace(entered.workspace), fn)
 
 
-def to_worker(fn: Any) -> Any:
-    """``fn`` as a worker is to run it: in the scope that holds here, or in none, and in either case
-    it leaves the worker as it found it."""
+def to_worker() -> Any:
+    """What calls a function in a worker: in the scope that holds here, or in none; in either case
+    it leaves the worker as it found it.
+
+    A function and its first arguments, to be handed over with the function in question and its
+    own. One callable of all of them could be handed to an interpreter only if it could be pickled.
+    """
     entered = scope.get()
-    if entered is None:
-        return functools.partial(in_none, fn)
-    return functools.partial(_run_in, use_workspace(entered.workspace), fn)
+    return (_run_in, use_workspace(entered.workspace)) if entered else (in_none,)
 
 
 def _kind(function: Any) -> Callable[..., Any]:

@@ -29,8 +29,6 @@ awaited: Container[str] = ()
 _classes: list[Any] = []
 _standing: list[tuple[Any, str, Any]] = []
 
-#: What of the arguments of a Pool's methods is called, by name and place. The second is read.
-_CALLED = {"func": 0, "callback": 3, "error_callback": 4}
 #: No code of the program runs when one of these is read.
 _PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
 
@@ -90,7 +88,7 @@ def _submitting(original: Any) -> Callable[..., Any]:
         bound = bind(self, type(self))
         for _, get, nothing in CONTEXT_VARIABLES:
             if get() is not nothing:
-                return in_none(bound, to_worker(fn), *args, **kwargs)
+                return in_none(bound, *to_worker(), fn, *args, **kwargs)
         interpreters = sys.modules.get("concurrent.futures.interpreter")
         if isinstance(self, getattr(interpreters, "InterpreterPoolExecutor", ())):
             return bound(in_none, fn, *args, **kwargs)
@@ -101,7 +99,7 @@ def _submitting(original: Any) -> Callable[..., Any]:
 
 def _submit(bound: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     """``submit`` of an executor of processes. Event loops, and its ``map``, go by it."""
-    return in_none(bound, to_worker(fn), *args, **kwargs)
+    return in_none(bound, *to_worker(), fn, *args, **kwargs)
 
 
 def _running(original: Any) -> Callable[..., Any]:
@@ -158,26 +156,34 @@ def _map(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
     piece of work; with a ``buffersize`` (CPython 3.14 on) it hands over the rest while its results
     are read, by whoever does."""
     if args and kwargs.get("chunksize", 1) != 1:
-        args = (to_worker(args[0]), *args[1:])
+        args = (functools.partial(*to_worker(), args[0]), *args[1:])
     results, here = bound(*args, **kwargs), _workspace.scope
     return carried(results, [(here, here.get())]) if kwargs.get("buffersize") else results
 
 
-def _hand_over(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
+def _pool_map(bound: Any, func: Any, iterable: Any, *more: Any, **named: Any) -> Any:
     """A method of a Pool that is given functions to call, in its workers or when they are done, and
-    what a thread of it, or a worker, reads."""
-    given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-    for name, at in _CALLED.items():
-        key = name if name in kwargs else at
-        if given.get(key) is not None:
-            given[key] = to_worker(given[key])
-    key = next((name for name in ("args", "iterable") if name in kwargs), 1)
-    if type(given.get(key)) not in _PLAIN:
+    what a thread of it reads. ``more`` are at most a chunk size and two callbacks."""
+
+    def handed(fn: Any) -> Any:
+        return fn if fn is None else functools.partial(*to_worker(), fn)
+
+    if type(iterable) not in _PLAIN:
         here = _workspace.scope.get()
         manager = _workspace.use_workspace(here.workspace) if here else None
         run = functools.partial(_run_in, manager)
-        given[key] = (_Sized if hasattr(given[key], "__len__") else _Read)(run, given[key])
-    return in_none(bound, *map(given.pop, range(len(args))), **given)
+        iterable = (_Sized if hasattr(iterable, "__len__") else _Read)(run, iterable)
+    named = {key: handed(each) if "callback" in key else each for key, each in named.items()}
+    return in_none(bound, handed(func), iterable, *more[:1], *map(handed, more[1:]), **named)
+
+
+def _apply(bound: Any, func: Any, args: Any = (), kwds: Any = {}, *more: Any, **named: Any) -> Any:  # noqa: B006
+    """``apply_async`` of a Pool: the worker reads the arguments, in the scope of the function."""
+    return _pool_map(bound, _call, (func, args, kwds), {}, *more, **named)
+
+
+def _call(func: Any, args: Any, kwds: Any) -> Any:
+    return func(*args, **kwds)
 
 
 class _Read:
@@ -199,7 +205,7 @@ def _each(items: Any) -> Iterator[Any]:
     yield from items
 
 
-_POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+_POOL = ("map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
 #: The methods, by module and class, and what is put around each.
 _METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     ("concurrent.futures._base", "Executor", "map", _around(_map)),
@@ -210,6 +216,7 @@ _METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     ("concurrent.futures.process", "ProcessPoolExecutor", "map", _around(_map)),
     ("multiprocessing.pool", "Pool", "__init__", _around(in_none)),
     # A ThreadPool is a Pool, and apply() goes by apply_async().
-    *(("multiprocessing.pool", "Pool", name, _around(_hand_over)) for name in _POOL),
+    ("multiprocessing.pool", "Pool", "apply_async", _around(_apply)),
+    *(("multiprocessing.pool", "Pool", name, _around(_pool_map)) for name in _POOL),
 ]
 _CLASSES = dict.fromkeys((module, kind) for module, kind, _, _ in _METHODS)

@@ -42,6 +42,13 @@ class Dataset:
             raise IndexError
         return (get_workspace(),)
 
+class Keywords:
+    # A lazy mapping, as the above.
+    def keys(self):
+        return ["value"]
+    def __getitem__(self, name):
+        return get_workspace()
+
 seen = []
 
 def first(value):
@@ -73,6 +80,8 @@ def in_pool(pool):
         "apply_async": pool.apply_async(ambient, (), {}).get(),
         "an iterator of arguments": pool.apply_async(max, iter((1, 2))).get(),
         "arguments by name": pool.apply_async(max, args=iter((1, 2))).get(),
+        "lazy keywords": pool.apply_async(same, (), Keywords()).get(),
+        "lazy keywords by name": pool.apply(same, kwds=Keywords()),
         "map": pool.map(ambient, [1])[0],
         "map_async": pool.map_async(ambient, [1]).get()[0],
         "starmap": pool.starmap(ambient, [(1,)])[0],

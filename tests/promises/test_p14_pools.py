@@ -151,6 +151,22 @@ def test_p14_left_out_on_demand() -> None:
     )
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="needs InterpreterPoolExecutor")
+def test_p14_an_interpreter_is_handed_what_cannot_be_pickled() -> None:
+    run(
+        """
+        from concurrent.futures import InterpreterPoolExecutor
+        from dashscope_ws_patch import use_workspace
+        with InterpreterPoolExecutor(1) as pool:
+            assert pool.submit(lambda: 1).result() == 1
+            with use_workspace("ws_a"):
+                assert pool.submit(lambda: 1).result() == 1
+                assert list(pool.map(lambda value: value, [1])) == [1]
+            assert pool.submit(lambda: 1).result() == 1
+        """
+    )
+
+
 def test_p14_first_scopes_at_once() -> None:
     """Many threads enter the first scope of the program: submit is replaced once, and put back."""
     run(
