@@ -52,7 +52,9 @@ def _lower(headers: Any) -> Any:
 
 def pairs(headers: Any) -> Any:
     store = getattr(headers, "_store", None)
-    return store.values() if isinstance(store, dict) else (headers or {}).items()
+    if isinstance(store, dict):  # of requests, by the names in lower case
+        return store.values() if _NAME in store else ()
+    return (headers or {}).items()
 
 
 # requests and urllib3
@@ -371,11 +373,10 @@ class Sent:
 
 @lacking("urllib.request")
 def _of_urllib_request(request: Any) -> Lacking:
-    url = request.full_url
-    if not in_url(url):
+    parts = request.full_url.split("/", 3)
+    if len(parts) < 3 or parts[1] or not is_unnamed(parts[2]):
         return None
-    headers = {**request.headers, **request.unredirected_hdrs}
-    return settled(url.split("/", 3)[2], headers.items())
+    return settled(parts[2], (*request.headers.items(), *request.unredirected_hdrs.items()))
 
 
 @adapter("http_class", "req")
