@@ -123,7 +123,7 @@ class WSGIMiddleware:
         files = []
 
         def file_wrapper(file: Any, *size: Any) -> Any:
-            files.append(wrapper(_file(file, held), *size))
+            files.append(wrapper(_File(file, held), *size))
             return files[-1]
 
         if wrapper is not None:
@@ -133,13 +133,16 @@ class WSGIMiddleware:
         finally:
             if wrapper is not None:  # servers look at it again, to know their own
                 environ["wsgi.file_wrapper"] = wrapper
-        # Servers have short cuts for these, and nothing of the program runs when they are read.
-        if type(body) in (list, tuple) or any(body is each for each in files):
+        # Servers have short cuts for the lists, tuples and wrapped files that we return bare.
+        if type(body) in (list, tuple):
             return body
-        if isinstance(wrapper, type) and isinstance(body, wrapper) and hasattr(body, "filelike"):
-            file = body.filelike  # the application has imported the class itself
-            scoped = _file(file, held)
-            return body if scoped is file else wrapper(scoped, getattr(body, "blksize", 8192))
+        ours = any(body is each for each in files)
+        if ours or (type(body) is wrapper and hasattr(body, "filelike")):
+            if not ours:  # the application has imported the class itself
+                body.filelike = _File(body.filelike, held)
+            if "close" in getattr(body, "__dict__", ()):  # the file's, or set by the application
+                body.close = functools.partial(run, held, body.close)
+            return body
         return (_SizedBody if hasattr(body, "__len__") else _Body)(body, held)
 
 
@@ -173,13 +176,13 @@ class _SizedBody(_Body):
         return self._length()  # type: ignore[no-any-return]
 
 
-def _file(file: Any, held: Held) -> Any:
-    """``file`` for a server's wrapper of files; those of the interpreter compute nothing."""
-    return file if type(file).__module__ in ("_io", "io") else _File(file, held)
-
-
 class _File:
-    """A file of the program's, whose methods are called in the scope of the request."""
+    """A file for a server's wrapper of files, whose methods are called in the scope of the request.
+
+    Those of the interpreter may run code of the program too: Django sets ``close`` of each on the
+    file itself, and a BufferedReader reads what a program has written. A server sends by its number
+    (``fileno()``) what it would have sent so without us.
+    """
 
     def __init__(self, file: Any, held: Held) -> None:
         self._file = file

@@ -43,8 +43,9 @@ PATHS = {
     "fastapi": {**ASGI, "background": 2, "dependency": 2, "socket": 2},
     "starlette": {**ASGI, "background": 1, "socket": 2},
     "flask": {"sync": 1, "stream-sync": 3, "stream-context": 3, "close": 1},
-    "django_wsgi": {"sync": 1, "plain": 1, "stream-sync": 3},
+    "django_wsgi": {"sync": 1, "plain": 1, "stream-sync": 3, "file": 1},
     "django_asgi": {"sync": 1, "plain": 1, **STREAMS},
+    "gunicorn_files": {"read": 1, "close": 1, "imported": 1, "wrapped": 1},
 }
 APP = "tenant_apps:app"
 GUNICORN = ["gunicorn", "-b", "fd://{fd}", "--log-level", "error", APP, "-w", "2"]

@@ -6,6 +6,7 @@ Every endpoint sends the tenant as its prompt, so that the service can tell whos
 # Annotations are evaluated: FastAPI must find those that only exist in a function.
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -170,7 +171,7 @@ def flask() -> Any:
 
 def _django() -> None:
     from django.conf import settings
-    from django.http import HttpResponse, StreamingHttpResponse
+    from django.http import FileResponse, HttpResponse, StreamingHttpResponse
     from django.urls import path
 
     if settings.configured:
@@ -218,7 +219,16 @@ def django_wsgi() -> Any:
 # background and around the middleware.
 
 SEEN: list[Any] = []
+    class Closing(FileResponse):
+        def close(self) -> None:
+            ask(self.headers["tenant"])
+            super().close()
 
+    def file(request: Any) -> Any:
+        return Closing(open(__file__, "rb"), headers={"tenant": request.GET["tenant"]})
+
+
+        path("file", file),
 
 def tried(name: str) -> str:
     """Call the SDK; the loopback service knows the request by ``name``."""
@@ -244,6 +254,49 @@ def connection_asgi() -> Any:
                 if message["type"] == "lifespan.shutdown":
                     return
         _, kind, name, size = scope["path"].split("/")
+def gunicorn_files() -> Any:
+    """Files that are the interpreter's, and run code of the program."""
+    from gunicorn.http.wsgi import FileWrapper
+
+    class Raw(io.RawIOBase):
+        def __init__(self, tenant: str) -> None:
+            self.tenant = tenant
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            tenant, self.tenant = self.tenant, ""
+            if tenant:
+                buffer[: len(tenant)] = ask(tenant).encode()
+            return len(tenant)
+
+    def ask_when_closed(file: Any, tenant: str) -> Any:
+        close = file.close
+
+        def ask_and_close() -> None:
+            ask(tenant)
+            close()
+
+        file.close = ask_and_close
+        return file
+
+    def app(environ: Any, start_response: Any) -> Any:
+        tenant = environ["HTTP_X_TENANT"]
+        wrapper = environ["wsgi.file_wrapper"]
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/read":
+            return wrapper(io.BufferedReader(Raw(tenant)))
+        file = io.BufferedReader(io.FileIO(__file__))
+        if environ["PATH_INFO"] == "/close":
+            return wrapper(ask_when_closed(file, tenant))
+        if environ["PATH_INFO"] == "/imported":
+            return FileWrapper(ask_when_closed(file, tenant))
+        return ask_when_closed(wrapper(file), tenant)
+
+    return WSGIMiddleware(app, workspace=HEADER)
+
+
         more = True
         while more:
             more = (await receive()).get("more_body", False)
