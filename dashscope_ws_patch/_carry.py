@@ -7,9 +7,11 @@ steps may run in any thread and context, and nothing must be undone in order.
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import contextlib
 import functools
+import gc
 import inspect
 import sys
 import types
@@ -131,20 +133,6 @@ def _holding(holding: Holding) -> Held:
     return [[each[0], each[1], None] for each in holding]
 
 
-#: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
-#: context, where one more set crashes: what it closes is closed in a context of its own.
-_collecting = False
-
-if sys.version_info < (3, 12):
-    import gc
-
-    def _collector(phase: str, info: object) -> None:
-        global _collecting
-        _collecting = phase == "start"
-
-    gc.callbacks.append(_collector)
-
-
 def put(held: Held) -> None:
     for each in held:
         variable = each[0]
@@ -158,6 +146,39 @@ def take_back(held: Held) -> None:
         variable = each[0]
         each[1] = variable.get()
         variable.set(each[2])
+
+
+#: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
+#: context, where one more set crashes: what it closes is closed in a context of its own.
+_collecting = False
+
+if sys.version_info < (3, 12):
+
+    def _collector(phase: str, info: object) -> None:
+        global _collecting
+        _collecting = phase == "start"
+
+else:
+
+    class _Interrupted(_thread._local):
+        def __init__(self) -> None:
+            self.held: list[Held] = []
+
+    _interrupted = _Interrupted()
+
+    def _collector(phase: str, info: object) -> None:
+        """The collector runs in the context of whoever happens to allocate memory, and closes what
+        others have left: a generator whose reader is gone goes on to its ``finally``. Nothing holds
+        while it does so; what is to end in a scope brings that along (see ``decorated``)."""
+        if phase == "start":
+            held = [[v, none, None] for v, get, none in CONTEXT_VARIABLES if get() is not none]
+            put(held)
+            _interrupted.held.append(held)
+        elif _interrupted.held:  # else this module was imported by what the collector has called
+            take_back(_interrupted.held.pop())
+
+
+gc.callbacks.append(_collector)
 
 
 def run(held: Held, fn: Callable[[], Any]) -> Any:
@@ -236,9 +257,10 @@ async def coroutine(owned: Owned) -> Any:
 
 def first_step(inner: Any) -> Any:
     """The first step of an async generator that another one drives. The event loop knows the outer
-    one alone and closes it, and the outer one closes this one."""
+    one alone and closes it, and the outer one closes this one: the garbage collector, which may
+    find both at once, must not close it before."""
     hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
+    sys.set_asyncgen_hooks(None, _left_to_the_outer)
     try:
         return inner.__anext__()
     finally:
@@ -263,6 +285,10 @@ def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
                 step = inner.athrow(error)
 
     return in_scope
+
+
+def _left_to_the_outer(generator: Any) -> None:
+    pass
 
 
 _async_generator = _async_generator_function(_as_given)

@@ -261,6 +261,39 @@ def _one_connection(address: str, service: Loopback, asgi: bool, required: bool)
     seen.close()
 
 
+@pytest.mark.parametrize(
+    "kind, ends_in",
+    [
+        pytest.param(
+            "bare",
+            "ws_env",
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="docs/tenants.md"),
+        ),
+        ("carried", "ws_a"),
+    ],
+)
+@pytest.mark.parametrize("server", [server for server in CONNECTIONS if "gunicorn" not in server])
+def test_p8_a_stream_whose_client_has_gone_ends_in_no_other_scope(
+    server: str, kind: str, ends_in: str
+) -> None:
+    with Loopback() as service:
+        for address in _served(server, "starlette_left", service):
+            host, port = address.split(":")
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(
+                    f"GET /{kind} HTTP/1.1\r\nHost: x\r\nX-Tenant: ws_a\r\n\r\n".encode()
+                )
+                assert b" 200" in client.recv(100)
+            seen: list[Any] = []
+            while not seen:
+                collect = urllib.request.Request(
+                    f"http://{address}/collect", headers={"X-Tenant": "ws_b"}
+                )
+                with urllib.request.urlopen(collect) as response:
+                    seen, around = json.load(response)
+            assert (seen, around) == ([[kind, ends_in]], "ws_b")
+
+
 def test_p16_there_is_no_default_header() -> None:
     for middleware in (ASGIMiddleware, WSGIMiddleware):
         with pytest.raises(TypeError):

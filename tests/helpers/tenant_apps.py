@@ -6,6 +6,7 @@ Every endpoint sends the tenant as its prompt, so that the service can tell whos
 # Annotations are evaluated: FastAPI must find those that only exist in a function.
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import dashscope
 from dashscope.aigc.generation import AioGeneration, Generation
 
-from dashscope_ws_patch import WorkspaceError, get_workspace, set_workspace
+from dashscope_ws_patch import WorkspaceError, carry_workspace, get_workspace, set_workspace
 from dashscope_ws_patch.tenants.web import ASGIMiddleware, WSGIMiddleware
 
 dashscope.api_key = "sk-0"
@@ -142,6 +143,34 @@ def starlette() -> Any:
     return Starlette(routes=routes, middleware=middleware)
 
 
+def starlette_left() -> Any:
+    """The garbage collector runs in the endpoint ``collect`` alone."""
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse, StreamingResponse
+    from starlette.routing import Route
+
+    def endless(kind: str) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            SEEN.append([kind, get_workspace()])
+
+    async def bare(request: Any) -> Any:
+        return StreamingResponse(endless("bare"))
+
+    async def carried(request: Any) -> Any:
+        return StreamingResponse(carry_workspace(endless)("carried"))
+
+    async def collect(request: Any) -> Any:
+        gc.collect()
+        return JSONResponse([SEEN, get_workspace()])
+
+    gc.disable()
+    routes = [Route("/" + f.__name__, f) for f in (bare, carried, collect)]
+    return ASGIMiddleware(Starlette(routes=routes), workspace=HEADER)
+
+
 def flask() -> Any:
     from flask import Flask, Response, request, stream_with_context
 
@@ -189,7 +218,16 @@ def _django() -> None:
     async def stream_async(request: Any) -> Any:
         return StreamingHttpResponse(astream(request.GET["tenant"]))
 
+    class Closing(FileResponse):
+        def close(self) -> None:
+            ask(self.headers["tenant"])
+            super().close()
+
+    def file(request: Any) -> Any:
+        return Closing(open(__file__, "rb"), headers={"tenant": request.GET["tenant"]})
+
     sys.modules[__name__].urlpatterns = [  # type: ignore[attr-defined]
+        path("file", file),
         path("sync", sync),
         path("plain", plain),
         path("stream-sync", stream_sync),
@@ -215,45 +253,6 @@ def django_wsgi() -> Any:
     )
 
 
-# What was seen at each step, for requests that name a tenant and for those that do not, in the
-# background and around the middleware.
-
-SEEN: list[Any] = []
-    class Closing(FileResponse):
-        def close(self) -> None:
-            ask(self.headers["tenant"])
-            super().close()
-
-    def file(request: Any) -> Any:
-        return Closing(open(__file__, "rb"), headers={"tenant": request.GET["tenant"]})
-
-
-        path("file", file),
-
-def tried(name: str) -> str:
-    """Call the SDK; the loopback service knows the request by ``name``."""
-    try:
-        Generation.call("m", name)
-    except WorkspaceError:
-        return "refused"
-    return "sent"
-
-
-def steps(name: str, kind: str, size: int) -> Iterator[bytes]:
-    for _ in range(STEPS if kind == "stream" else 1):
-        yield json.dumps([tried(name), get_workspace()]).encode() + b" " * (size // 3) + b"\n"
-
-
-def connection_asgi() -> Any:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            SEEN.append(["lifespan", get_workspace()])
-            while True:
-                message = await receive()
-                await send({"type": message["type"] + ".complete"})
-                if message["type"] == "lifespan.shutdown":
-                    return
-        _, kind, name, size = scope["path"].split("/")
 def gunicorn_files() -> Any:
     """Files that are the interpreter's, and run code of the program."""
     from gunicorn.http.wsgi import FileWrapper
@@ -297,6 +296,36 @@ def gunicorn_files() -> Any:
     return WSGIMiddleware(app, workspace=HEADER)
 
 
+# What was seen at each step, for requests that name a tenant and for those that do not, in the
+# background and around the middleware.
+
+SEEN: list[Any] = []
+
+
+def tried(name: str) -> str:
+    """Call the SDK; the loopback service knows the request by ``name``."""
+    try:
+        Generation.call("m", name)
+    except WorkspaceError:
+        return "refused"
+    return "sent"
+
+
+def steps(name: str, kind: str, size: int) -> Iterator[bytes]:
+    for _ in range(STEPS if kind == "stream" else 1):
+        yield json.dumps([tried(name), get_workspace()]).encode() + b" " * (size // 3) + b"\n"
+
+
+def connection_asgi() -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            SEEN.append(["lifespan", get_workspace()])
+            while True:
+                message = await receive()
+                await send({"type": message["type"] + ".complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        _, kind, name, size = scope["path"].split("/")
         more = True
         while more:
             more = (await receive()).get("more_body", False)

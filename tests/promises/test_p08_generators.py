@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashscope_ws_patch import get_workspace, set_workspace, use_workspace
+from dashscope_ws_patch import carry_workspace, get_workspace, set_workspace, use_workspace
 from dashscope_ws_patch._carry import carried
 from dashscope_ws_patch._workspace import Scope, scope
 
@@ -352,6 +352,51 @@ def test_p08_a_coroutine_that_never_begins_warns_as_natively(wrap: Any, end: str
     # The collector may find what other tests have left.
     told = [str(each.message) for each in caught if each.category is RuntimeWarning]
     assert told == expected
+
+
+def test_p08_generators_that_the_collector_closes_end_in_their_own_scope() -> None:
+    trace = []
+
+    def generator(kind: str) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            trace.append((kind, get_workspace()))
+
+    async def async_generator(kind: str) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            trace.append((kind, get_workspace()))
+
+    async def main() -> None:
+        with use_workspace("ws_in"):
+            everything: list[Any] = [
+                generator("bare"),
+                decorate(generator)("sync"),
+                carry_workspace(generator)("sync"),
+            ]
+            everything += [
+                decorate(async_generator)("async"),
+                carry_workspace(async_generator)("async"),
+            ]
+        with use_workspace("ws_other"):
+            for each in everything:
+                await each.__anext__() if inspect.isasyncgen(each) else next(each)
+            del each
+            everything.append(everything)
+            del everything
+            gc.collect()
+            assert get_workspace() == "ws_other"
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+    if sys.version_info >= (3, 12):
+        assert ("bare", None) in trace
+    own = sorted(each for each in trace if each[0] != "bare")
+    assert own == [("async", "ws_in")] * 2 + [("sync", "ws_in")] * 2
 
 
 def test_p08_an_abandoned_async_generator_is_closed_in_the_turn_in_which_it_natively_is() -> None:
