@@ -9,6 +9,7 @@ submit in turn. A task submitted outside any scope runs in none. Methods of acto
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from .._carry import carried, handed_over
 from ._holding import holding, named_here
 
 ANNOTATION = "dashscope_workspace"
+BARRIER = "shuffle-barrier-"  # as distributed.shuffle._core has it
 
 
 def follow(client: distributed.Client) -> Any:
@@ -125,11 +127,17 @@ def _of_tenant(graph: Any, keys: list[Any], named: str) -> tuple[Any, dict[Any, 
             for key, value in values.items():
                 annotated.setdefault(key, {})[name] = value
     own = {key: _own(key, named) for key in [*tasks, *keys]}
+    # The scheduler finds the barrier of a shuffle between workers (P2P) by a key that ends in the
+    # shuffle's id. Its tasks have that as an argument: the tenant's shuffle has an id of its own.
+    barriers = [key for key in tasks if isinstance(key, str) and key.startswith(BARRIER)]
+    shuffles = {key[len(BARRIER) :]: own[key][len(BARRIER) :] for key in barriers}
     # A layer for all tasks of equal annotations.
     layers: dict[str, tuple[dict[Any, Any], Any]] = {}
     for key, task in tasks.items():
         annotations = annotated.get(key)
         layer, _ = layers.setdefault(repr(annotations), ({}, annotations))
+        if shuffles:
+            task = _of_own_shuffles(task, shuffles)
         layer[own[key]] = _renamed(task, own, own[key])
     made = HighLevelGraph(
         {
@@ -152,6 +160,22 @@ def _annotations(graph: Any) -> dict[Any, dict[str, Any]]:
             for key in layer:
                 found.setdefault(key, {})[name] = value(key) if callable(value) else value
     return found
+
+
+def _of_own_shuffles(task: Any, shuffles: dict[str, str]) -> Any:
+    """``task`` with the ids of ``shuffles`` renamed, also in the tasks that Dask fused in it."""
+    if isinstance(task, str):
+        return shuffles.get(task, task)
+    if type(task) in (tuple, list, dict):
+        parts = task.values() if type(task) is dict else task
+        made = [_of_own_shuffles(each, shuffles) for each in parts]
+        return dict(zip(task, made)) if type(task) is dict else type(task)(made)
+    if hasattr(task, "substitute") and hasattr(task, "args"):  # from 2024.10 on
+        task = copy.copy(task)
+        task.args = _of_own_shuffles(task.args, shuffles)
+        if hasattr(task, "spec"):  # of a barrier
+            task.spec = dataclasses.replace(task.spec, id=shuffles[task.spec.id])
+    return task
 
 
 def _renamed(task: Any, own: dict[Any, Any], key: Any = None) -> Any:

@@ -6,6 +6,7 @@ Each needs its engine: ``tox -e engines`` installs them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import queue
@@ -239,8 +240,18 @@ from dashscope_ws_patch import get_workspace
 def ambient(*_):
     return get_workspace()
 
+def shown(*_):
+    return str(get_workspace())
+
 def pair(*values):
     return [get_workspace(), *values]
+
+def shown_rows(rows):
+    return rows.assign(seen=shown())
+
+def shown_block(block):
+    import numpy
+    return numpy.full(block.shape, shown())
 
 async def ambient_later(*_):
     return get_workspace()
@@ -378,6 +389,50 @@ def test_p16_equal_work_of_two_tenants_is_two_tasks_of_dask(dask_client: Any) ->
 def _bag(tasks: Any) -> Any:
     bag = pytest.importorskip("dask.bag")
     return bag.from_sequence([1, 2], npartitions=2).map(tasks.ambient).compute()
+
+
+@pytest.mark.parametrize("dask_client", [True, False], ids=["processes", "threads"], indirect=True)
+def test_p16_shuffles_of_dask(dask_client: Any) -> None:
+    """Shuffles between workers (P2P), whose tasks find each other by an id: a tenant's own."""
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    import dask.array as arrays
+    import dask.dataframe as frames
+    import dask_tasks
+    import numpy
+
+    rows = pandas.DataFrame({"k": list(range(20)) * 5, "v": range(100)})
+    frame = frames.from_pandas(rows, npartitions=4)
+    seen_rows = frame.map_partitions(
+        dask_tasks.shown_rows, meta={"k": "int64", "v": "int64", "seen": "object"}
+    )
+    array = arrays.ones((20, 20), chunks=(5, 20))
+    seen_blocks = array.map_blocks(dask_tasks.shown_block, dtype="U8")
+
+    def work() -> dict[str, Any]:
+        applied = frame.groupby("k").v.apply(dask_tasks.shown, meta=("v", "object"))
+        return {
+            "shuffle": seen_rows.shuffle("k").seen,
+            "merge": frame.merge(seen_rows, on="k", npartitions=4).seen,
+            "index": seen_rows.set_index("k").seen,
+            "apply": applied,
+            "array": seen_blocks.rechunk((20, 5), method="p2p"),
+            "blocks": array.rechunk((20, 5), method="p2p").map_blocks(
+                dask_tasks.shown_block, dtype="U8"
+            ),
+        }
+
+    lengths = {"shuffle": 100, "merge": 500, "index": 100, "apply": 20, "array": 20, "blocks": 20}
+    held = []  # the results of all tenants are there at once
+    for tenant in (None, "ws_a", "ws_b", None, "ws_a"):
+        with use_workspace(tenant) if tenant else contextlib.nullcontext():
+            held.append({name: each.persist() for name, each in work().items()})
+            persisted = {name: each.compute() for name, each in held[-1].items()}
+            computed = {name: each.compute() for name, each in work().items()}
+        for found in (persisted, computed):
+            assert {name: len(each) for name, each in found.items()} == lengths
+            seen = {name: set(numpy.ravel(each).tolist()) for name, each in found.items()}
+            assert seen == {name: {str(tenant)} for name in lengths}
 
 
 # Dramatiq
