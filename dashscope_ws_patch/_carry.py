@@ -7,7 +7,6 @@ steps may run in any thread and context, and nothing must be undone in order.
 
 from __future__ import annotations
 
-import _thread
 import builtins
 import contextlib
 import functools
@@ -15,6 +14,7 @@ import gc
 import inspect
 import sys
 import types
+from _thread import get_ident
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from typing import Any, Callable
@@ -148,36 +148,28 @@ def take_back(held: Held) -> None:
         variable.set(each[2])
 
 
-#: Whether the garbage collector runs. Up to CPython 3.11 it may have interrupted a set of this very
-#: context, where one more set crashes: what it closes is closed in a context of its own.
-_collecting = False
-
-if sys.version_info < (3, 12):
-
-    def _collector(phase: str, info: object) -> None:
-        global _collecting
-        _collecting = phase == "start"
-
-else:
-
-    class _Interrupted(_thread._local):
-        def __init__(self) -> None:
-            self.held: list[Held] = []
-
-    _interrupted = _Interrupted()
-
-    def _collector(phase: str, info: object) -> None:
-        """The collector runs in the context of whoever happens to allocate memory, and closes what
-        others have left: a generator whose reader is gone goes on to its ``finally``. Nothing holds
-        while it does so; what is to end in a scope brings that along (see ``decorated``)."""
-        if phase == "start":
-            held = [[v, none, None] for v, get, none in CONTEXT_VARIABLES if get() is not none]
-            put(held)
-            _interrupted.held.append(held)
-        elif _interrupted.held:  # else this module was imported by what the collector has called
-            take_back(_interrupted.held.pop())
+#: The thread in which the garbage collector runs, or 0. Up to CPython 3.11 it may have interrupted
+#: a set of this very context, where one more set crashes: what it closes is closed in a context of
+#: its own. Steps in other threads keep theirs.
+_collecting = 0
+#: What holds where the collector runs (CPython 3.12 on); there is but one at a time.
+_interrupted: Held = []
 
 
+def _collector(phase: str, info: object) -> None:
+    """The collector runs in the context of whoever happens to allocate memory, and closes what
+    others have left: a generator whose reader is gone goes on to its ``finally``. Nothing holds
+    while it does so; what is to end in a scope brings that along (see ``decorated``)."""
+    global _collecting, _interrupted
+    _collecting = get_ident() if phase == "start" else 0
+    if _SETS_ARE_SAFE and phase == "start":
+        _interrupted = [[v, none, None] for v, get, none in CONTEXT_VARIABLES if get() is not none]
+        put(_interrupted)
+    elif _SETS_ARE_SAFE:
+        take_back(_interrupted)
+
+
+_SETS_ARE_SAFE = sys.version_info >= (3, 12)
 gc.callbacks.append(_collector)
 
 
@@ -190,7 +182,7 @@ def run(held: Held, fn: Callable[[], Any]) -> Any:
 
 
 def _step(held: Held, step: Callable[..., Any], value: Any) -> Any:
-    if _collecting:
+    if _collecting == get_ident() and not _SETS_ARE_SAFE:
         return copy_context().run(run, held, functools.partial(step, value))
     put(held)
     try:

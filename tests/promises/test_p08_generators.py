@@ -520,3 +520,34 @@ for _ in range(20):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def test_p11_a_step_keeps_its_context_while_another_thread_collects() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+    @decorate
+    def setting() -> Iterator[None]:
+        variable.set("set")
+        yield
+
+    collecting, done = threading.Event(), threading.Event()
+
+    def pause(phase: str, info: object) -> None:
+        if phase == "start" and threading.current_thread() is collector:
+            collecting.set()
+            done.wait()
+
+    def step() -> str:
+        next(setting())
+        return variable.get()
+
+    collector = threading.Thread(target=gc.collect)
+    gc.callbacks.append(pause)
+    try:
+        collector.start()
+        collecting.wait()
+        assert contextvars.Context().run(step) == "set"
+    finally:
+        done.set()
+        collector.join()
+        gc.callbacks.remove(pause)
