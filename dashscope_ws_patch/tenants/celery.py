@@ -3,9 +3,11 @@
 Both sides need it, the publishers and the workers: import it in the module that makes the app,
 which both import. The workspace travels in a header of the message. What Celery publishes on behalf
 of a message carries that one's, on every pool: retries, chains, callbacks, error callbacks, also
-those of a task that meets its hard time limit or whose process died. Groups, chords, countdowns and
-what tasks publish in turn carry the scope in which they were sent. A task published outside any
-scope runs in none. A task whose message names a malformed workspace fails.
+those of a task that meets its hard time limit or whose process died. What an error callback or a
+handler of a task (``on_failure``) sets and does not reset is gone after it. Groups, chords,
+countdowns and what tasks publish in turn carry the scope in which they were sent. A callback that
+is handed to ``result.then`` runs in the scope in which it was handed over, or in none. A task
+published outside any scope runs in none. A task whose message names a malformed workspace fails.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ from contextvars import ContextVar
 from typing import Any, Callable
 
 from celery.app.task import Task
+from celery.app.trace import TraceInfo
+from celery.canvas import Signature
+from celery.result import AsyncResult, EagerResult, ResultSet
 from celery.signals import before_task_publish
 from celery.worker.request import Request
+from vine import Thenable
 
-from .._carry import Held, run
+from .._carry import Held, run, to_worker
+from .._workspace import scope
 from ._holding import holding, holding_beside, named_here
 
 TASK_HEADER = "dashscope_workspace"
@@ -47,6 +54,9 @@ def _on_behalf(named: Any) -> Held:
     return [*holding_beside(named), [_named, named, None]]
 
 
+_HANDLERS = {"task_before_start", "task_on_success", "task_after_return"}
+
+
 class _Tracer:
     """What Celery calls to run a task, publish what follows it and store its result."""
 
@@ -56,6 +66,9 @@ class _Tracer:
         self.fails = "fun" in cells
         if self.fails:  # a private name: the task itself
             cells["fun"].cell_contents = _alone(cells["fun"].cell_contents)
+        for handler in _HANDLERS & cells.keys():  # private names too, and None in most tasks
+            if cells[handler].cell_contents is not None:
+                cells[handler].cell_contents = _kept(cells[handler].cell_contents)
 
     def __call__(self, uuid: Any, args: Any, kwargs: Any, request: Any = None) -> Any:
         named = _of(request or {})
@@ -73,6 +86,16 @@ def _alone(task: Callable[..., Any]) -> Callable[..., Any]:
         return run(holding(_named.get()), functools.partial(task, *args, **kwargs))
 
     return alone
+
+
+def _kept(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``original``, so that what the program sets in it and does not reset is gone after it."""
+
+    @functools.wraps(original, updated=())
+    def kept(*args: Any, **kwargs: Any) -> Any:
+        return run([[scope, scope.get(), None]], functools.partial(original, *args, **kwargs))
+
+    return kept
 
 
 class _Trace:
@@ -109,8 +132,25 @@ def _answering(original: Any) -> Any:
     return answer
 
 
+def _following(original: Any) -> Any:
+    @functools.wraps(original)
+    def then(self: Any, callback: Any, on_error: Any = None, **kwargs: Any) -> Any:
+        # Celery's own, and other promises, are told of an error by a method.
+        own = [
+            to_worker(each) if callable(each) and not isinstance(each, Thenable) else each
+            for each in (callback, on_error)
+        ]
+        return original(self, *own, **kwargs)
+
+    return then
+
+
 before_task_publish.connect(_published, weak=False)
 Task.__trace__ = _Trace()
 Task.retry = _retrying(Task.retry)
 for _name in ("on_timeout", "on_failure", "on_success", "on_retry", "_announce_revoked"):
     setattr(Request, _name, _answering(getattr(Request, _name)))
+Signature.__call__ = _kept(Signature.__call__)  # Celery calls error callbacks one after another
+TraceInfo.handle_error_state = _kept(TraceInfo.handle_error_state)
+for _result in (AsyncResult, EagerResult, ResultSet):
+    _result.then = _following(_result.then)

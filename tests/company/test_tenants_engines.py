@@ -41,7 +41,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 CELERY = """
 import os, time
-from celery import Celery, chain, chord, group
+from celery import Celery, Task, chain, chord, group
 import dashscope_ws_patch.tenants.celery
 from dashscope_ws_patch import get_workspace, use_workspace
 
@@ -54,7 +54,7 @@ app.conf.update(
         "data_folder_out": folder + "/queue",
         "control_folder": folder + "/control",
     },
-    result_backend="file://" + folder + "/results",
+    result_backend=os.environ.get("RESULT_BACKEND", "file://" + folder + "/results"),
     broker_connection_retry_on_startup=True,
     worker_prefetch_multiplier=1,
     result_chord_retry_interval=0.1,
@@ -129,6 +129,35 @@ def errback_queued(request_id, *, tenant, kind):
     seen(tenant, kind + "queued")
 
 @app.task
+def errback_forgetting(request, error, traceback):
+    from dashscope_ws_patch import set_workspace
+    set_workspace("ws_forgotten")
+
+class Handled(Task):
+    def handle(self, when, args):
+        from dashscope_ws_patch import set_workspace
+        seen(args[0], "handled" + when)
+        plain.delay(args[0], "handled" + when)
+        set_workspace("ws_forgotten")
+
+    def before_start(self, task_id, args, kwargs):
+        self.handle("before", args)
+
+    def on_success(self, result, task_id, args, kwargs):
+        self.handle("success", args)
+
+    def on_failure(self, error, task_id, args, kwargs, info):
+        self.handle("failure", args)
+
+    def after_return(self, status, result, task_id, args, kwargs, info):
+        self.handle("after", args)
+
+@app.task(base=Handled)
+def handled(tenant, fails):
+    if fails:
+        raise ZeroDivisionError
+
+@app.task
 def dying(how):
     if how == "limit":
         time.sleep(600)
@@ -140,7 +169,8 @@ def publish_errors(tenant, processes):
     for kind in ["error"] + ["limit", "killed"] * processes:
         options = {"time_limit": 1} if kind == "limit" else {}
         dying.apply_async((kind,), link_error=[
-            errback_called.s(tenant, kind), errback_queued.s(tenant=tenant, kind=kind)], **options)
+            errback_forgetting.s(), errback_called.s(tenant, kind),
+            errback_queued.s(tenant=tenant, kind=kind)], **options)
 
 #: One dict of the program's for all messages.
 HEADERS = {"other": "1"}
@@ -163,6 +193,8 @@ def publish(tenant):
     failing.delay(tenant)
     nesting.delay(tenant)
     forgetful.delay(tenant)
+    handled.delay(tenant, False)
+    handled.delay(tenant, True)
 """
 
 #: What each tenant's tasks are expected to say, and how often.
@@ -170,6 +202,7 @@ KINDS = ["plain", "headers", "countdown", "linked", "callback", "chain1", "chain
 KINDS += ["group0", "group1", "group2", "retry0", "retry1", "retry2", "failing", "failing"]
 KINDS += ["nesting", "nested", "forgetful", "chord0", "chord1", "chorddone"]
 KINDS += ["shared", "afterforgetting", "linkforgetting", "elsewhere", "elsewhere"]
+KINDS += ["handledbefore", "handledafter"] * 4 + ["handledsuccess", "handledfailure"] * 2
 OTHERS = [("ws_other", "othernested", "ws_other"), ("None", "nonenested", "None")]
 OTHERS += [("ws_other", "handedon", "ws_other")]
 
@@ -230,6 +263,62 @@ def test_p16_celery(pool: str, celery_folder: Path) -> None:
     finally:
         worker.terminate()
         worker.wait()
+
+
+def test_p16_callbacks_of_results_of_celery(celery_folder: Path) -> None:
+    """They run when anybody asks for results, in the scopes in which they were handed over."""
+    pytest.importorskip("celery")
+    socket, server = _redis_server(celery_folder)
+    environment = _environment(celery_folder)
+    environment["RESULT_BACKEND"] = f"redis+socket://{socket}"
+    program = """
+        import tasks
+        from dashscope_ws_patch import get_workspace, set_workspace, use_workspace
+
+        def callback(tenant, label):
+            def callback(result):
+                tasks.seen(tenant, label)
+                tasks.plain.delay(tenant, label + "published")
+                set_workspace("ws_forgotten")
+            return callback
+
+        def follow(tenant):
+            one, two = tasks.plain.delay(tenant), tasks.plain.delay(tenant)
+            group = tasks.group(tasks.plain.si(tenant) for _ in range(2)).delay()
+            one.then(callback(tenant, "first"))
+            two.then(callback(tenant, "second"))
+            two.then(callback(tenant, "another"))
+            group.then(callback(tenant, "group"))
+            # This one has its result.
+            tasks.plain.apply((tenant,)).then(callback(tenant, "eager"))
+            return [one, two, group]
+
+        results = follow("ws_env")
+        for tenant in TENANTS:
+            with use_workspace(tenant):
+                results += follow(tenant)
+        with use_workspace("ws_other"):
+            for result in results:
+                result.get()
+            assert get_workspace() == "ws_other"
+    """
+    program = f"TENANTS = {TENANTS}\n" + textwrap.dedent(program)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "solo", *QUIET],
+        env=environment,
+        cwd=celery_folder,
+    )
+    try:
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+        called = ["first", "second", "another", "group", "eager"]
+        labels = ["plain"] * 5 + called + [each + "published" for each in called]
+        expected = [(each, label, each) for each in (*TENANTS, "ws_env") for label in labels]
+        assert _wait_for(celery_folder / "seen", expected, worker) == []
+    finally:
+        worker.terminate()
+        worker.wait()
+        server.terminate()
+        server.wait()
 
 
 # Dask
