@@ -3,7 +3,8 @@
 Whatever is computed in a scope (``submit``, ``map``, graphs, delayed objects, collections) has the
 workspace in the keys of its tasks, and as an annotation of them: equal work of two tenants is two
 tasks, and no tenant is given another's result. Workers that join later follow too, and what tasks
-submit in turn. A task submitted outside any scope runs in none. Methods of actors are not followed.
+submit in turn. A task submitted outside any scope runs in none. Methods of actors,
+``client.run`` and ``client.run_on_scheduler`` are no tasks, and not followed: see docs/tenants.md.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from environments import ROOT
 
-from dashscope_ws_patch import get_workspace, set_workspace, use_workspace
+from dashscope_ws_patch import carry_workspace, get_workspace, set_workspace, use_workspace
 
 TENANTS = ("ws_a", "ws_b", "ws_c")
 
@@ -345,6 +345,10 @@ def shown_block(block):
 async def ambient_later(*_):
     return get_workspace()
 
+def forget():
+    from dashscope_ws_patch import set_workspace
+    set_workspace("ws_forgotten")
+
 def nested(*_):
     from distributed import worker_client
     with worker_client() as client:
@@ -409,6 +413,20 @@ def test_p16_dask(dask_client: Any) -> None:
         expected = tenant if tenant in TENANTS else None
         seen = {kind: future.result() for kind, future in futures.items()}
         assert seen == dict.fromkeys(futures, expected), tenant
+
+
+@pytest.mark.parametrize("dask_client", [True, False], ids=["processes", "threads"], indirect=True)
+def test_p16_what_is_no_task_of_dask_is_carried(dask_client: Any) -> None:
+    """As docs/tenants.md says to write, whatever scope an earlier run has set and left."""
+    import dask_tasks
+
+    dask_client.run(dask_tasks.forget)
+    for tenant in TENANTS:
+        with use_workspace(tenant):
+            for work in (dask_tasks.ambient, dask_tasks.ambient_later):
+                carried = carry_workspace(work)
+                assert list(dask_client.run(carried).values()) == [tenant]
+                assert dask_client.run_on_scheduler(carried) == tenant
 
 
 @pytest.mark.parametrize("dask_client", [False], ids=["threads"], indirect=True)
