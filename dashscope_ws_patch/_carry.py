@@ -182,7 +182,7 @@ def run(held: Held, fn: Callable[[], Any]) -> Any:
 
 
 def _step(held: Held, step: Callable[..., Any], value: Any) -> Any:
-    if _collecting == get_ident() and not _SETS_ARE_SAFE:
+    if _collecting and not _SETS_ARE_SAFE and _collecting == get_ident():
         return copy_context().run(run, held, functools.partial(step, value))
     put(held)
     try:

@@ -135,9 +135,11 @@ def _answering(original: Any) -> Any:
 def _following(original: Any) -> Any:
     @functools.wraps(original)
     def then(self: Any, callback: Any, on_error: Any = None, **kwargs: Any) -> Any:
-        # Celery's own, and other promises, are told of an error by a method.
         own = [
-            to_worker(each) if callable(each) and not isinstance(each, Thenable) else each
+            # Celery's own, and other promises, are told of an error by a method.
+            functools.partial(*to_worker(), each)
+            if callable(each) and not isinstance(each, Thenable)
+            else each
             for each in (callback, on_error)
         ]
         return original(self, *own, **kwargs)
