@@ -276,7 +276,8 @@ def workspace_in_headers(headers: Any) -> str | None:
         return None
     for header in headers:
         name, value = header.partition(":")[::2] if isinstance(header, str) else header
-        if value and _is_header(name):
+        # One glance at its length tells most names apart.
+        if value and (name.__class__ is not str or len(name) == _LENGTH) and _is_header(name):
             value = value if isinstance(value, (Found, Settled)) else text(value).strip()
             if value:
                 return value
