@@ -114,7 +114,6 @@ def main(namespace: argparse.Namespace) -> int:
     if key is not None and time.monotonic() >= until:
         said = _("It could not be found out: {why}.", why=_("no time was left to ask the service"))
         by_key = Verdict(NOT_FOUND_OUT, said, _(MORE_TIME))
-        key = None
     elif key is None:
         by_key = Verdict(
             WRONG if key_finding.state == _prospect.FAILED else NOT_FOUND_OUT,
