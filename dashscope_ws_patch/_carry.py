@@ -341,8 +341,9 @@ def to_worker() -> Any:
     """What calls a function in a worker: in the scope that holds here, or in none; in either case
     it leaves the worker as it found it.
 
-    A function and its first arguments, to be handed over with the function in question and its
-    own. One callable of all of them could be handed to an interpreter only if it could be pickled.
+    Returns a function and its first arguments. Whoever hands work over puts them in front of the
+    function to be called and its arguments: one callable made of them all would have to be pickled
+    on its way to another interpreter.
     """
     entered = scope.get()
     return (_run_in, use_workspace(entered.workspace)) if entered else (in_none,)

@@ -1,5 +1,6 @@
-"""Cookies of other libraries, where the workspace's own host was asked for: those of the host to
-which a request goes. A jar must not give one tenant's to another."""
+"""Cookies of other libraries, where the workspace's own host was asked for. A jar sees the host to
+which a request goes, and not the shared one that the program has named: by that it would give one
+tenant's cookies to another."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def _there(url: Any, headers: Any = None) -> Any:
 
 
 def _seen_by(*places: Callable[[Any], Any]) -> Any:
-    """An adapter of a jar's method: each argument as its one of ``places`` has it seen."""
+    """An adapter of a jar's method. Each argument first passes the function that ``places`` has at
+    its position; further arguments stay as they are."""
 
     def make(original: Any) -> Any:
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,15 @@ from typing import Any
 from ._carry import in_scope
 from ._decision import HEADER, may_move, text, without_workspace
 from ._hosts import DOMAIN, in_url, is_unnamed
-from ._lacking import Lacking, adapter, lacking, parameters, settled, without_host
+from ._lacking import (
+    Lacking,
+    adapter,
+    lacking,
+    parameters,
+    settled,
+    with_authority,
+    without_host,
+)
 from .hint.libraries import answered, note
 
 _NAME, _RAW = HEADER.lower(), HEADER.encode()
@@ -95,9 +103,8 @@ def requests_chunked(original: Any) -> Any:
         if found is None:
             return original(self, request, *args, **kwargs)
         host, workspace = found[:2]
-        scheme, _, _, *path = request.url.split("/", 3)
         sent = request.copy()
-        sent.url = "/".join((scheme, "", host, *path))
+        sent.url = with_authority(request.url, host)
         if workspace is not None:
             sent.headers[HEADER] = workspace
         answer = original(self, sent, *args, **kwargs)
@@ -145,8 +152,7 @@ def urllib3(original: Any) -> Any:
                 kwargs["headers"] = headers
         pool, old = self, self.host
         if url[:1] != "/":
-            scheme, _, old, *path = url.split("/", 3)
-            url = "/".join((scheme, "", host, *path))
+            old, url = url.split("/", 3)[2], with_authority(url, host)
         if host != old and old.partition(":")[0] == self.host:  # else the pool is a proxy's
             pool = _pool_beside(self, host.partition(":")[0])
         answer = original(pool, method, url, *args, **kwargs)
@@ -170,8 +176,8 @@ _OWN = {"num_connections", "num_requests", "pool", "host", "_proxy_host", "_tunn
 
 
 def _pool_beside(pool: Any, host: str) -> Any:
-    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now; that
-    one itself where it is closed, and says so."""
+    """A pool of connections to a workspace's own host, with all else as ``pool`` has it now. A
+    ``pool`` that is closed is returned itself, so that it raises what it raises natively."""
     if pool.pool is None:
         return pool
     if _POOLS not in vars(pool):

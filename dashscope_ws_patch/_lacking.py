@@ -124,13 +124,19 @@ def elsewhere(url: str, headers: Any, look: Callable[[str, Any], Lacking]) -> tu
     if len(parts) > 2 and may_move():
         found = look(parts[2], headers)
         if found is not None and found[0] != parts[2]:
-            return "/".join((*parts[:2], found[0], *parts[3:])), found
+            return with_authority(url, found[0]), found
     return url, None
 
 
+def with_authority(url: str, authority: str) -> str:
+    scheme, empty, _, *path = url.split("/", 3)
+    return "/".join((scheme, empty, authority, *path))
+
+
 def without_host(location: str, host: str) -> str:
-    """A Location of an answer, which the program resolves against the URL that it knows: without
-    ``host``, if that is where the request was moved."""
+    """The Location of an answer, for a program that does not know that its request was moved to
+    ``host``. One that leads to that host is given without it, and the program resolves it against
+    the URL that it has asked for."""
     parts = location.split("/", 3)
     if len(parts) > 2 and parts[2].partition(":")[0] == host.partition(":")[0]:
         return "/" + "".join(parts[3:])

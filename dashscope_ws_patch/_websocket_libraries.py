@@ -119,8 +119,8 @@ def _fill(headers: Any, workspace: str) -> Any:
 
 
 def websockets_connect(original: Any) -> Any:
-    """What is given the URL: the constructor of a ``connect``, which belongs to the scope in which
-    it is made, or the function ``connect`` of threads before websockets 17."""
+    """The constructor of ``connect`` or, for threads before websockets 17, the function of that
+    name. It is given the URL, and moves it to the host of the workspace that is ambient then."""
     position = parameters(original).index("uri")
     legacy = "extra_headers" in original.__code__.co_varnames
     key = "extra_headers" if legacy else "additional_headers"
