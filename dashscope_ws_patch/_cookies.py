@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from ._hosts import is_unnamed
-from ._http_libraries import Sent, pairs
-from ._lacking import Lacking, adapter, elsewhere, lacking, settled
+from ._lacking import Lacking, adapter, copied, elsewhere, lacking, pairs, settled
 from ._workspace import WorkspaceError
 
 
@@ -60,7 +59,7 @@ def _url(url: Any) -> Any:
 def _of_urllib(request: Any) -> Any:
     url = request.full_url
     there = _there(url, {**request.headers, **request.unredirected_hdrs})
-    return request if there is url else Sent(request, get_full_url=lambda: there)
+    return request if there is url else copied(request, get_full_url=lambda: there)
 
 
 def _itself(given: Any) -> Any:

@@ -128,14 +128,15 @@ def as_settled(headers: Any) -> Any:
 
 
 def settle(
-    url: str,
+    url: Any,
     headers: Any = None,
     found: str | None = None,
     chosen: Chosen | None = None,
     region: str | None = None,
     service: Callable[[str], bool] | None = None,
 ) -> Decision:
-    """The URL and headers with which a request goes: the one place that decides.
+    """The URL and headers with which a request goes: the one place that decides. Without a URL it
+    tells which workspace is ambient.
 
     ``found`` is the workspace that the SDK would send, where it is in no header yet; like one in a
     header it counts as named, unless it is ``Found``. ``chosen`` is who has put a workspace into
@@ -169,12 +170,12 @@ def settle(
             url = _hosts.own_host(url, named, region)
         return url, headers, named, named.source if type(named) is Settled else "named"
     found = named
-    label = workspace_in_host(url) if DOMAIN in url.lower() else None
+    label = workspace_in_host(url) if url and DOMAIN in url.lower() else None
     if label is not None and chosen is None:
         chosen = BY_SDK if label == found else who_chose(label)
         if label == found:  # a default endpoint that the SDK has built
             region = urlsplit(url).netloc.split(".")[1]
-    workspace: str | None = _told_here() or getattr(found, "named", None)
+    workspace: str | None = _told_here() or (found.named if found.__class__ is Found else None)
     source: str | None = "named"
     by_host = label != workspace or type(workspace) is InHost
     if label is not None and chosen is BY_CALL and by_host:
@@ -183,7 +184,7 @@ def settle(
         if workspace == found and not own_host:
             return url, headers, workspace, source
     else:
-        scope = scope_here() or _born_here() or getattr(found, "born", None)
+        scope = scope_here() or _born_here() or (found.born if found.__class__ is Found else None)
         if scope is not None:  # rules 3 and 4
             workspace, source = scope.workspace, "scope"
         elif label is not None and chosen is BY_PROGRAM:  # rule 5
@@ -195,6 +196,8 @@ def settle(
             changed = _encoded.get(_FIRST) is not first or _encoded.get(_SECOND) is not second
             if changed or os.environ is not _environ:
                 workspace, source = _workspace.outside_scopes(found)
+    if url is None:
+        return url, headers, workspace, workspace and source
     if workspace is None:
         if not found and not blank:
             return url, headers, None, None
@@ -226,7 +229,7 @@ def may_move() -> bool:
 
 def ambient() -> tuple[str | None, str | None]:
     """The workspace that a request to a shared host would carry here and now, and its source."""
-    return settle("")[2:]
+    return settle(None)[2:]
 
 
 def sdk(name: str) -> Any:

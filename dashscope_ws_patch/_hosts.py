@@ -6,11 +6,14 @@ Names are compared whole, so what merely contains a name of the service is forei
 from __future__ import annotations
 
 import functools
+import os
 import re
 from urllib.parse import urlsplit, urlunsplit
 
 from . import _workspace
 from ._workspace import HOSTS, OFF, ON, OWN_HOST, WorkspaceError, masked, validate
+
+_HOSTS, _encoded, _environ = _workspace.KEYS[HOSTS], _workspace.encoded, _workspace.environ
 
 #: A host names a workspace when it is ``<workspace>.<region>`` and this,
 DOMAIN = ".maas.aliyuncs.com"
@@ -123,7 +126,8 @@ def is_unnamed(authority: str) -> bool:
     Raises WorkspaceError if the answer depends on a malformed entry of DASHSCOPE_WS_PATCH_HOSTS:
     for the service, and for hosts that the entry mentions.
     """
-    return _is_unnamed(authority, _workspace.variable(HOSTS))
+    unset = _HOSTS not in _encoded and os.environ is _environ  # all that most requests pay
+    return _is_unnamed(authority, "" if unset else _workspace.variable(HOSTS))
 
 
 def in_url(url: object) -> bool:

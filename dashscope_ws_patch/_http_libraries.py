@@ -7,6 +7,7 @@ import functools
 import inspect
 import weakref
 from contextvars import ContextVar
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,9 @@ from ._hosts import DOMAIN, in_url, is_unnamed
 from ._lacking import (
     Lacking,
     adapter,
+    copied,
     lacking,
+    pairs,
     parameters,
     settled,
     with_authority,
@@ -42,8 +45,8 @@ _session_names: ContextVar[bool] = ContextVar("dashscope_ws_patch.session_names"
 def _copied(headers: Any, present: bool, kind: Any = dict) -> Any:
     """A copy of a mapping of headers, without that of the workspace where it is ``present``; plain
     ones as a ``kind`` of dict."""
-    store = getattr(headers, "_store", None)  # of requests, whose own copies take microseconds
-    if isinstance(store, dict):
+    store = None if headers.__class__ is dict else getattr(headers, "_store", None)
+    if isinstance(store, dict):  # of requests, whose own copies take microseconds
         copy = kind(store.values())
     elif headers.__class__ is dict or not hasattr(headers, "copy"):
         copy = kind(headers or {})
@@ -56,13 +59,6 @@ def _lower(headers: Any) -> Any:
     """The names of a mapping of headers, in lower case."""
     store = getattr(headers, "_store", None)
     return store if isinstance(store, dict) else {text(name).lower() for name in headers or ()}
-
-
-def pairs(headers: Any) -> Any:
-    store = getattr(headers, "_store", None)
-    if isinstance(store, dict):  # of requests, by the names in lower case
-        return store.values() if _NAME in store else ()
-    return (headers or {}).items()
 
 
 # requests and urllib3
@@ -135,7 +131,7 @@ def urllib3(original: Any) -> Any:
     calls itself for retries."""
 
     def urlopen(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        headers = kwargs["headers"] if "headers" in kwargs else args[1] if args[1:] else None
+        headers = args[1] if len(args) > 1 else kwargs.get("headers")
         if headers is None:
             headers = self.headers
         found = _of_urllib3(self, url, headers)
@@ -146,7 +142,7 @@ def urllib3(original: Any) -> Any:
             headers = _copied(headers, present, dict if workspace is None else _Filled)
             if workspace is not None:
                 headers[HEADER] = workspace
-            if args[1:]:
+            if len(args) > 1:
                 args = (args[0], headers, *args[2:])
             else:
                 kwargs["headers"] = headers
@@ -228,13 +224,12 @@ def httpcore(original: Any) -> Any:
         if found is None:
             return original(self, request)
         url = request.url
-        copy = object.__new__(type(request))
-        copy.__dict__ = {**vars(request), "headers": _httpcore_headers(request.headers, found)}
+        sent = copied(request, headers=_httpcore_headers(request.headers, found))
         note(request.stream, found[2])
         if (host := found[0].encode()) == url.host:
-            return original(self, copy)
-        copy.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
-        return _located(original(self, copy), found[0])
+            return original(self, sent)
+        sent.url = type(url)(scheme=url.scheme, host=host, port=url.port, target=url.target)
+        return _located(original(self, sent), found[0])
 
     def request(self: Any, method: Any, url: Any, headers: Any = None, *args: Any, **k: Any) -> Any:
         found = _of_httpcore(url[1], headers or [])
@@ -367,22 +362,14 @@ def aiohttp_answer(original: Any) -> Any:
 # urllib.request
 
 
-class Sent:
-    """A request of urllib.request as it is sent; all else is that of the program's own."""
-
-    def __init__(self, request: Any, **own: Any) -> None:
-        vars(self).update(own, _request=request)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._request, name)
-
-
 @lacking("urllib.request")
 def _of_urllib_request(request: Any) -> Lacking:
-    parts = request.full_url.split("/", 3)
-    if len(parts) < 3 or parts[1] or not is_unnamed(parts[2]):
+    host = request._tunnel_host or request.host
+    if request.selector[:1] != "/":  # a proxy is given whole URLs
+        host = request.full_url.split("/", 3)[2]
+    if not is_unnamed(host):
         return None
-    return settled(parts[2], (*request.headers.items(), *request.unredirected_hdrs.items()))
+    return settled(host, chain(request.headers.items(), request.unredirected_hdrs.items()))
 
 
 @adapter("http_class", "req")
@@ -392,30 +379,28 @@ def urllib_request(original: Any) -> Any:
 
     def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
         found = _of_urllib_request(req)
-        host = old = ""
-        if found is not None:
-            host, workspace, _, present = found
-            own: dict[str, Any] = {}
-            if workspace is not None:
-                if present:
-                    own["headers"] = _copied(req.headers, present)
-                own["unredirected_hdrs"] = _copied(req.unredirected_hdrs, present)
-                own["unredirected_hdrs"][HEADER] = workspace
-            old = req.full_url.split("/", 3)[2] if may_move() else host
-            if host != old:
-                own["host"] = host if req.host == old else req.host
-                own["_tunnel_host"] = host if req._tunnel_host == old else req._tunnel_host
-                own["selector"] = req.selector.replace(f"//{old}", f"//{host}", 1)
-                hosts = own.get("unredirected_hdrs", dict(req.unredirected_hdrs))
-                if hosts.get("Host") == old:
-                    hosts["Host"] = host
-                own["unredirected_hdrs"] = hosts
-            req = Sent(req, **own)
-        answer = original(self, http_class, req, **kwargs)
-        if host != old and "Location" in answer.headers:
-            answer.headers.replace_header(
-                "Location", without_host(answer.headers["Location"], host)
-            )
+        if found is None:
+            return original(self, http_class, req, **kwargs)
+        host, workspace, _, present = found
+        headers = dict(req.unredirected_hdrs)
+        sent = copied(req, unredirected_hdrs=headers)
+        if workspace is not None:
+            if present:
+                headers = sent.unredirected_hdrs = without_workspace(headers)
+                sent.headers = without_workspace(req.headers)
+            headers[HEADER] = workspace
+        old = req.full_url.split("/", 3)[2] if may_move() else host
+        if host == old:
+            return original(self, http_class, sent, **kwargs)
+        sent.host = host if req.host == old else req.host
+        sent._tunnel_host = host if req._tunnel_host == old else req._tunnel_host
+        sent.selector = req.selector.replace(f"//{old}", f"//{host}", 1)
+        if headers.get("Host") == old:
+            headers["Host"] = host
+        answer = original(self, http_class, sent, **kwargs)
+        if "Location" in answer.headers:
+            location = without_host(answer.headers["Location"], host)
+            answer.headers.replace_header("Location", location)
         return answer
 
     return do_open

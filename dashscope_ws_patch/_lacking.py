@@ -112,9 +112,25 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     if named_above and not named:
         return None
     # Where no host moves, a URL tells nothing.
-    url = f"https://{host}" if may_move() else ""
+    url = f"https://{host}" if named or may_move() else None
     url, _, workspace, source = settle(url, {HEADER: named} if named else None)
-    return url[8:] or host, None if named else workspace, (workspace, source), present
+    return (url[8:] if url else host), None if named else workspace, (workspace, source), present
+
+
+def copied(request: Any, **own: Any) -> Any:
+    """A shallow copy of ``request``, with attributes of its own."""
+    made = object.__new__(type(request))
+    made.__dict__ = {**vars(request), **own}
+    return made
+
+
+def pairs(headers: Any) -> Any:
+    """The headers of a mapping; of one of requests at most the workspace's."""
+    if headers.__class__ is not dict:
+        store = getattr(headers, "_store", None)
+        if isinstance(store, dict):  # by the names in lower case
+            return store.values() if _NAME in store else ()
+    return headers.items() if headers else ()
 
 
 def elsewhere(url: str, headers: Any, look: Callable[[str, Any], Lacking]) -> tuple[str, Lacking]:

@@ -57,9 +57,9 @@ def _lacking_there(host: str, headers: Any) -> Lacking:
 def _of_websocket(host: str, header: Any) -> Lacking:
     if header.__class__ in (SettledHeaders, SettledLines) or not is_unnamed(host):
         return None
-    if not isinstance(header, dict):
-        header = dict(line.partition(":")[::2] for line in header or ())
-    return settled(host, header.items())
+    if isinstance(header, dict):
+        return settled(host, header.items())
+    return settled(host, [line.partition(":")[::2] for line in header or ()])
 
 
 def websocket_client(original: Any) -> Any:
