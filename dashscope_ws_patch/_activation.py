@@ -74,6 +74,8 @@ _is_complete: dict[str, ModuleType] = {}
 #: What could not be applied, and was not told yet; what was.
 _untold: list[str] = []
 _told: set[str] = set()
+#: The functions in whose adapters the SDK's insides did not fit.
+_misfits: set[str] = set()
 _NONE: frozenset[str] = frozenset()
 #: The modules of other libraries that are waited for.
 _awaited_libraries = _NONE
@@ -169,7 +171,7 @@ def unpatch() -> None:
                 setattr(made.owner, made.name, made.original)
             if isinstance(made.owner, ModuleType):
                 _exchange(made.owner, made.replacement, made.original, list(sys.modules))
-        for forgotten in (_patches, _states, _known, _done, _is_complete, _untold):
+        for forgotten in (_patches, _states, _known, _done, _is_complete, _untold, _misfits):
             forgotten.clear()
 
 
@@ -254,7 +256,10 @@ def _ran(module: Any, users: list[str]) -> None:
             if _states.get(seam) != (APPLIED, ""):
                 _states[seam] = state
         if _is_sdk(name):
-            _guard_edge(module, rows)
+            try:
+                _guard_edge(module, rows)
+            except Exception as error:
+                _complain(f"the connections of {name} ({type(error).__name__}: {error})", error)
 
 
 @functools.cache
@@ -262,7 +267,10 @@ def _rows(sdk: bool) -> dict[str, list[Seam]]:
     global _lacking_module
     seams: Iterable[Seam]
     if sdk:
+        from . import _senders
         from ._seams import SEAMS as seams
+
+        _senders.on_misfit = _leave_to_edge
     else:
         from . import _lacking as _lacking_module
         from ._libraries import SEAMS as seams
@@ -280,15 +288,46 @@ def rows_of(name: str) -> list[Seam]:
 
 def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:
     """Let what ``module`` sends by other libraries pass the edge, unless a row covers it."""
-    from . import _edge
+    from . import _edge, _senders
     from ._seams import ALL_TO_SERVICE, FOR_REQUESTS
 
     name = module.__name__
-    covering = [_states[seam][0] for seam in rows if seam.covers]
-    if name in FOR_REQUESTS or (covering and FAILED not in covering and name not in ALL_TO_SERVICE):
+    if not _misfits and (name in FOR_REQUESTS or _is_covered(module, rows)):
         return
-    service = None if name in ALL_TO_SERVICE else _edge.leads_to_service
+    service = None if name in ALL_TO_SERVICE else _senders.leads_to_service
     _put_all(_edge.replaced(module, service))
+
+
+def _is_covered(module: ModuleType, rows: list[Seam]) -> bool:
+    """Whether rows that fit are more precise than the edge about all that ``module`` sends."""
+    from . import _edge
+    from ._seams import ALL_TO_SERVICE
+
+    covering = [seam for seam in rows if seam.covers]
+    if not covering or module.__name__ in ALL_TO_SERVICE:
+        return False
+    covered = {path.partition(".")[0] for seam in covering for path in seam.covers.split()}
+    fits = all(_states[seam][0] != FAILED for seam in covering)
+    return fits and not _edge.sends_beside(module, covered)
+
+
+def _leave_to_edge(function: Any, error: Exception) -> None:
+    """Where an adapter met what it does not know, what no row is precise about any more is held to
+    the rule of the edge: the connections of all modules."""
+    place = f"{function.__module__}.{function.__qualname__}"
+    with _lock:
+        if place in _misfits:
+            return
+        _misfits.add(place)
+        reason = f"{type(error).__name__}: {error}"
+        for seam in _states:
+            if seam.module == function.__module__ and function.__qualname__ in seam.attributes:
+                _states[seam] = FAILED, reason
+        for module in list(_done.values()):
+            if _is_sdk(module.__name__):
+                _guard_edge(module, [])
+        _complain(f"{place} ({reason})", error)
+    _tell()
 
 
 def _put_all(replaced: Iterator[tuple[Any, str, Any]]) -> None:
@@ -303,7 +342,7 @@ def _look_for_modules() -> None:
     if package is None or id(package) not in _done or _is_complete.get(SDK) is package:
         return
     _is_complete[SDK] = package
-    from . import _edge
+    from . import _edge, _senders
     from ._seams import FOR_REQUESTS, SEAMS
     from .hint.nearest import without_module
 
@@ -313,7 +352,7 @@ def _look_for_modules() -> None:
         _complain(f"{seam.module} ({reason})", LookupError(reason))
     if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
         for other in FOR_REQUESTS & sys.modules.keys():
-            _put_all(_edge.replaced(sys.modules[other], _edge.leads_to_service))
+            _put_all(_edge.replaced(sys.modules[other], _senders.leads_to_service))
 
 
 def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:

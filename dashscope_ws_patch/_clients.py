@@ -25,6 +25,7 @@ from ._decision import (
     Found,
     InHost,
     ambient,
+    copied,
     is_named,
     scope_here,
     sdk,
@@ -32,9 +33,9 @@ from ._decision import (
     without_workspace,
     workspace_in_headers,
 )
-from ._edge import OF_CLIENT, SENT
 from ._hosts import own_host, require_host_label, workspace_in_host
 from ._methods import Adapter, Disguised, method, stand_in
+from ._senders import MISFIT, NOTHING_SENT, OF_CLIENT, SENT, misfit
 from ._workspace import Scope
 from .hint.watch import fine, look
 
@@ -56,7 +57,8 @@ class Sender(NamedTuple):
     region: str | None = None
     #: The scope in which it was made.
     born: Scope | None = None
-    #: Whether its connection pool is the calling code's own, with defaults of its own.
+    #: Its connection pool, and whether that is the calling code's own, with defaults of its own.
+    pool: Any = None
     own_pool: bool = False
     #: Whether it is agentstudio's, mounted on a 2.x client in whichever scope first asked for it.
     mounted: bool = False
@@ -73,18 +75,42 @@ def client(function: Any) -> Any:
         if isinstance(workspace, Found) and not workspace:
             kwargs["workspace"] = None  # with_options hands it on: it is looked for again
         function(self, *args, **kwargs)
-        _mark(self, workspace, kwargs.get("base_url"), scope_here())
+        try:
+            _mark(self, workspace, kwargs.get("base_url"), scope_here(), kwargs.get("http_client"))
+        except MISFIT as error:
+            misfit(function, error)
+            if not is_named(workspace):  # what it has found goes along with all that it makes
+                kwargs["workspace"] = Found(self.config.workspace, scope_here())
+            function(self, *args, **kwargs)
 
     return __init__
 
 
-def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
-    """Mark what a client holds beside ``workspace`` and ``url``, which it was given."""
-    config, transport = client.config, client._transport
-    pool = transport._client
+def part_of(owner: Any, *names: str) -> Any:
+    """The part of an object of the SDK that has attributes of these names; LookupError if it has no
+    such part. What the part is called itself is a private matter of the SDK."""
+    for part in vars(owner).values():
+        if all(hasattr(part, name) for name in names):
+            return part
+    raise LookupError(f"no part of a {type(owner).__name__} has {' and '.join(names)}")
+
+
+def transport_of(client: Any) -> Any:
+    return part_of(client, "request", "open_stream")
+
+
+def _pool_of(transport: Any) -> Any:
+    return part_of(transport, "build_request", "send")
+
+
+def _mark(client: Any, workspace: Any, url: Any, born: Scope | None, given: Any) -> None:
+    """Mark what a client holds beside ``workspace``, ``url`` and the connection pool that it was
+    ``given``."""
+    config, transport = client.config, transport_of(client)
+    pool = _pool_of(transport)
     # A derived client may share the pool that the SDK has made for another.
     agent = (getattr(pool, "headers", None) or {}).get("user-agent") or ""
-    own_pool = not transport._owns_client and not str(agent).startswith("dashscope-v2-")
+    own_pool = given is pool and not str(agent).startswith("dashscope-v2-")
     put = functools.partial(object.__setattr__, config)  # it is frozen
     if is_named(workspace):
         born = None
@@ -94,19 +120,23 @@ def _mark(client: Any, workspace: Any, url: Any, born: Scope | None) -> None:
         named = (own_pool and _named_by_pool(pool)) or named
         if config.workspace or born or named:
             put("workspace", Found(config.workspace, born, named))
-    configured, region, chosen = config.configured_base_url, None, BY_CALL
-    if configured is None:
-        region, chosen = config.region, BY_SDK
-    elif not is_named(url):
-        put("configured_base_url", Found(configured))
-        chosen = BY_PROGRAM
+    region: str | None = None
+    chosen: Chosen | None = BY_CALL
+    if not is_named(url):
+        configured = getattr(config, "configured_base_url", "")
+        chosen = None  # its host tells
+        if configured is None:
+            region, chosen = config.region, BY_SDK
+        elif configured:
+            put("configured_base_url", Found(configured))
+            chosen = BY_PROGRAM
     if chosen is not BY_CALL:
         put("base_url", Found(config.base_url, region=region))  # for uploads
     url = str(config.base_url)  # it may be an httpx.URL
-    sender = Sender(config.workspace, url, chosen, region, born, own_pool)
+    sender = Sender(config.workspace, url, chosen, region, born, pool, own_pool)
     vars(transport)[KEPT] = sender
-    if transport._owns_client:  # for the edge, where no row fits the transport
-        vars(pool)[OF_CLIENT] = sender
+    if given is not pool:  # for the edge, where no row fits the transport
+        vars(pool)[OF_CLIENT] = sender[:4]
 
 
 def _named_by_pool(pool: Any) -> str | None:
@@ -127,14 +157,15 @@ def _mark_older() -> None:
         return  # its code has just run: there are none
     kind = module.Client, module.AsyncClient
     for older in gc.get_objects():
-        if issubclass(type(older), kind) and KEPT not in vars(older._transport):
-            config = older.config
+        if issubclass(type(older), kind) and KEPT not in vars(transport_of(older)):
+            config, transport = older.config, transport_of(older)
+            given = None if transport._owns_client else _pool_of(transport)
             workspace, url = config.workspace, config.configured_base_url
             if workspace == found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
                 workspace = None
             if url == found_by_sdk("base_url", "DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL"):
                 url = None
-            _mark(older, workspace, url, None)
+            _mark(older, workspace, url, None, given)
 
 
 def found_by_sdk(name: str, *variables: str) -> Any:
@@ -152,12 +183,12 @@ def found_by_sdk(name: str, *variables: str) -> Any:
 def no_nudge(function: Any) -> Any:
     """``_legacy_fallback``, which warns that no workspace is known: not where one is."""
 
-    def _legacy_fallback(host: str) -> Any:
+    def _legacy_fallback(host: str, *args: Any, **kwargs: Any) -> Any:
         try:
             known = ambient()[0]
         except _workspace.WorkspaceError:  # raised again by the first request
             known = None
-        return host if known else function(host)
+        return host if known else function(host, *args, **kwargs)
 
     return _legacy_fallback
 
@@ -166,11 +197,11 @@ def no_nudge(function: Any) -> Any:
 def shared(function: Any) -> Any:
     """``_get_client`` of ``dashscope.chat``: one client for all, not of its first user's scope."""
 
-    def _get_client() -> Any:
+    def _get_client(*args: Any, **kwargs: Any) -> Any:
         outer = scope_here()
         _workspace.scope.set(None)
         try:
-            return function()
+            return function(*args, **kwargs)
         finally:
             _workspace.scope.set(outer)
 
@@ -182,7 +213,7 @@ def on_behalf(function: Any) -> Any:
     """A method of a resource that calls the 1.x surface: on behalf of its client."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        workspace, told = self._client.config.workspace, _decision.told
+        workspace, told = part_of(self, "config").config.workspace, _decision.told
         named = workspace if is_named(workspace) else getattr(workspace, "named", None)
         holding = (told, named or told.get()), (_decision.born, getattr(workspace, "born", None))
         return _carry.in_scope(function, *holding)(self, *args, **kwargs)
@@ -223,7 +254,10 @@ def sending(prepare: Callable[..., Any]) -> Adapter:
         streams = function.__name__ == "open_stream"
 
         def request(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-            transport, path, sent, born = prepare(self, path, kwargs)
+            try:
+                transport, path, sent, born = prepare(self, path, kwargs)
+            except MISFIT as error:
+                transport, sent, born = self, misfit(function, error), None
             try:
                 return received(_born(born, function)(transport, method, path, **kwargs), sent)
             except Exception as error:
@@ -231,7 +265,10 @@ def sending(prepare: Callable[..., Any]) -> Adapter:
                 raise
 
         async def arequest(self: Any, method: str, path: str, **kwargs: Any) -> Any:
-            transport, path, sent, born = prepare(self, path, kwargs)
+            try:
+                transport, path, sent, born = prepare(self, path, kwargs)
+            except MISFIT as error:
+                transport, sent, born = self, misfit(function, error), None
             try:
                 return received(
                     await _born(born, function)(transport, method, path, **kwargs), sent
@@ -260,9 +297,9 @@ def _born(born: Scope | None, function: Any) -> Any:
 
 def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
     given, headers, base = kwargs.get("workspace"), kwargs.get("headers"), kwargs.get("base_url")
-    pool = transport._client
     # One that nobody has made a client of is what its pool shows.
-    workspace, url, chosen, region, born, own_pool, _ = vars(transport).get(KEPT) or _POOL
+    known = vars(transport).get(KEPT) or Sender(pool=_pool_of(transport), own_pool=True)
+    workspace, url, chosen, region, born, pool, own_pool, _ = known
     if base:  # beside the client's own: of another protocol, say
         url = base
     elif own_pool:
@@ -283,27 +320,14 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
     if headers:
         kwargs["headers"] = without_workspace(headers)  # a blank one
     if space is None and workspace and not own_pool:
-        transport = _By(transport, _UnnamedPool(pool))
+        name = next(name for name, part in vars(transport).items() if part is pool)
+        transport = copied(transport, **{name: _UnnamedPool(pool)})
     elif space is not None and (own_pool or space != workspace or given is not None):
         kwargs["workspace"] = space
     return transport, path, sent, born
 
 
-_POOL = Sender(own_pool=True)
-
 transport = sending(_prepared)
-
-
-class _By(wrapt.ObjectProxy):  # type: ignore[misc]
-    """A transport that sends by another connection pool than its own."""
-
-    def __init__(self, transport: Any, pool: Any) -> None:
-        super().__init__(transport)
-        self._self_pool = pool
-
-    @property
-    def _client(self) -> Any:
-        return self._self_pool
 
 
 class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -328,22 +352,28 @@ def session(function: Any) -> Any:
 
     def __init__(self: Any, client: Any, *args: Any, **kwargs: Any) -> None:
         function(self, client, *args, **kwargs)
-        found, url = client.config.workspace, kwargs.get("ws_url")
-        region = None if url else client.config.region
-        if is_named(found) or is_named(kwargs.get("workspace")):
-            if "_session_kwargs" not in vars(self):
-                vars(self)[KEPT] = Sender(region=region)
-            return
-        born = scope_here() or getattr(found, "born", None)
-        named = kwargs.get("workspace_id") or getattr(found, "named", None)
-        space = Found(found, born, named)
-        if "_session_kwargs" in vars(self):
-            self._session_kwargs["workspace"] = space
-        else:
-            chosen = BY_CALL if url else BY_SDK
-            vars(self)[KEPT] = Sender(space, self._url, chosen, region, born)
+        try:
+            _mark_session(self, client.config, **kwargs)
+        except MISFIT as error:
+            misfit(function, error)
 
     return __init__
+
+
+def _mark_session(session: Any, config: Any, **given: Any) -> None:
+    found, url = config.workspace, given.get("ws_url")
+    region = None if url else config.region
+    if is_named(found) or is_named(given.get("workspace")):
+        if "_session_kwargs" not in vars(session):
+            vars(session)[KEPT] = Sender(region=region)
+        return
+    born = scope_here() or getattr(found, "born", None)
+    space = Found(found, born, given.get("workspace_id") or getattr(found, "named", None))
+    if "_session_kwargs" in vars(session):
+        session._session_kwargs["workspace"] = space
+    else:
+        chosen = BY_CALL if url else BY_SDK
+        vars(session)[KEPT] = Sender(space, session._url, chosen, region, born)
 
 
 @method
@@ -352,7 +382,10 @@ def socket(function: Any) -> Any:
 
     def __init__(self: Any, **kwargs: Any) -> None:
         born = getattr(kwargs.get("workspace"), "born", None)
-        kwargs, sent = _handshake(kwargs)
+        try:
+            kwargs, sent = _handshake(kwargs)
+        except MISFIT as error:
+            sent = misfit(function, error)
         vars(self)[SENT] = sent
         try:
             _born(born, function)(self, **kwargs)
@@ -409,15 +442,19 @@ def open_task(function: Any) -> Any:
 def connect(function: Any) -> Any:
     """``RealtimeSession.connect``: what the constructor has settled on, as of here and now."""
 
-    def connect(self: Any) -> Any:
-        kept = self._headers, self._url
-        known = vars(self).get(KEPT) or _shown(self)
-        self._url, self._headers, workspace, source = settle(
-            self._url, self._headers, known.workspace, known.chosen, known.region
-        )
+    def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            kept = self._headers, self._url
+            known = vars(self).get(KEPT) or _shown(self)
+            self._url, self._headers, workspace, source = settle(
+                self._url, self._headers, known.workspace, known.chosen, known.region
+            )
+        except MISFIT as error:
+            misfit(function, error)
+            return function(self, *args, **kwargs)
         vars(self)[SENT] = sent = self._url, workspace, source, self
         try:
-            return _born(known.born, function)(self)
+            return _born(known.born, function)(self, *args, **kwargs)
         except Exception as error:
             look(error, sent)
             raise
@@ -444,11 +481,15 @@ def start_message(function: Any) -> Any:
     shim has put into the handshake."""
 
     def __enter__(self: Any) -> Any:
-        kept = self._start_input
-        if self._connection is None:
-            _, sent = _handshake(self._session_kwargs)
-        else:
-            sent = vars(self._connection).get(SENT) or ("", None, None, None)
+        try:
+            kept, connection = self._start_input, self._connection
+            if connection is None:
+                _, sent = _handshake(self._session_kwargs)
+            else:
+                sent = vars(connection).get(SENT) or NOTHING_SENT
+        except MISFIT as error:
+            misfit(function, error)
+            return function(self)
         if sent[1] is not None and sent[2] not in (None, "named", "host"):
             self._start_input = {**kept, "workspace_id": str(sent[1])}
         try:

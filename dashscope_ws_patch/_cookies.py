@@ -7,8 +7,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, Callable
 
+from ._decision import copied
 from ._hosts import is_unnamed
-from ._lacking import Lacking, adapter, copied, elsewhere, lacking, pairs, settled
+from ._lacking import Lacking, adapter, elsewhere, lacking, pairs, settled
 from ._workspace import WorkspaceError
 
 

@@ -262,7 +262,14 @@ def _shared_endpoint(url: str, region: str) -> str:
     return urlsplit(url)._replace(netloc=urlsplit(hosts[region]).netloc).geturl()
 
 
-# Headers
+# Requests and headers
+
+
+def copied(request: Any, **own: Any) -> Any:
+    """A shallow copy of ``request``, with attributes of its own."""
+    made = object.__new__(type(request))
+    made.__dict__ = {**vars(request), **own}
+    return made
 
 
 def workspace_in_headers(headers: Any) -> str | None:

@@ -1,90 +1,25 @@
 """The edge: whatever a module of the SDK sends by, passes ``settle``.
 
 A rule, not a list: every global of a module that is a library which sends, or was taken from one by
-name (``from requests import Session``), is replaced by what sends for that module; sessions that
-the module has made already, and classes that it derives from theirs, are guarded as they are. The
-libraries themselves are never changed, and what others put into them is used.
+name (``from requests import Session``), is replaced by what sends for that module, and so are those
+in its classes, default values and closures; sessions that the module has made already, and classes
+that it derives from theirs, are guarded as they are. The libraries themselves are never changed,
+and what others put into them is used.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
-import sys
+import inspect
 from collections.abc import Iterator
-from contextvars import Context, ContextVar, copy_context
-from types import FunctionType, ModuleType
-from typing import Any, Callable, NamedTuple, Optional
-from urllib.parse import urlsplit
-from weakref import ref
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
-from . import _decision
-from ._carry import in_scope, unseen
-from ._decision import (
-    BASES,
-    HEADER,
-    as_settled,
-    is_named,
-    scope_here,
-    sdk,
-    settle,
-    workspace_in_headers,
-)
-from ._hosts import in_url, workspace_in_host
+from ._carry import unseen
 from ._methods import Wrapper
-from ._workspace import Scope, scope
-from .hint.watch import heard, watched
-
-#: Tells whether a URL leads to the service; None where all do.
-Service = Optional[Callable[[str], bool]]
-
-#: Where responses and connections of the SDK keep what was sent for them.
-SENT = "_dashscope_ws_patch_sent"
-
-
-class Beside:
-    """What is kept of objects for as long as they live, by identity: some of the SDK's, pydantic's,
-    have no hash. Nothing is written to the objects, which stay picklable as they were."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[ref[Any], Any]] = {}
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def __setitem__(self, owner: Any, value: Any) -> None:
-        key = id(owner)
-
-        def forget(gone: ref[Any]) -> None:
-            # Where nothing counts references, this comes late: the id may be another's by now.
-            if key in self._kept and self._kept[key][0] is gone:
-                del self._kept[key]
-
-        self._kept[key] = ref(owner, forget), value
-
-    def get(self, owner: Any, default: Any = None) -> Any:
-        known, value = self._kept.get(id(owner), (None, None))
-        return value if known is not None and known() is owner else default
-
-
-#: The scopes in which objects of the SDK were made, and what was sent for them (URL, workspace and
-#: source), beside the objects, which stay picklable as they were.
-births = Beside()
-sent_for = Beside()
-
-#: Whether a pool is lending one of its websockets.
-lending: ContextVar[bool] = ContextVar("dashscope_ws_patch.lending", default=False)
-
-#: The hosts of base URLs that calls were given.
-hosts_named: set[str] = set()
-
-
-def leads_to_service(url: str) -> bool:
-    """Whether ``url`` leads to the service, or to a host that the SDK was pointed at."""
-    if in_url(url) or workspace_in_host(url):
-        return True
-    host = urlsplit(url).hostname
-    bases = (getattr(sdk("dashscope"), base, None) for base in BASES)
-    return host in hosts_named or any(base and urlsplit(base).hostname == host for base in bases)
+from ._senders import SENDERS, WORKERS, Service, Way, placed
+from .hint.watch import watched
 
 
 class Library(ModuleType):
@@ -104,8 +39,9 @@ class Library(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        if isinstance(value, ModuleType):  # requests.api, concurrent.futures
-            inner = not _ways_of(value).keys().isdisjoint(vars(value))
+        if isinstance(value, ModuleType):  # requests.api, websockets.sync, concurrent.futures
+            ways = _ways_of(value)
+            inner = ways and (hasattr(value, "__path__") or not ways.keys().isdisjoint(vars(value)))
             return Library(value, self.__service__) if inner else value
         return sender(value, self.__service__) or value  # websockets imports what it is asked for
 
@@ -118,30 +54,109 @@ def sender(original: Any, service: Service) -> Any:
 
 
 def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
-    """What of ``module`` sends: whose it is, its name, and what is to stand there."""
-    for name, value in list(vars(module).items()):
-        instead: Any = None
-        if type(value) is ModuleType:
-            instead = Library(value, service) if _ways_of(value) else None
-        elif getattr(value, "__module__", None) != module.__name__:
-            instead = sender(value, service)
-            guard = None if isinstance(value, type) else _guard_of(type(value))
-            if guard is not None:  # a session that the module has made
-                guard(service, value)
-        elif isinstance(value, FunctionType):
-            instead = _importing(value, service)
-        elif isinstance(value, type) and _guard_of(value) is not None:  # derived from a session's
-            init: Any = value.__init__  # type: ignore[misc]
-            yield value, "__init__", _guarding(init, _guard_of(value), service)
+    """What of ``module`` sends: whose it is, its name, and what is to stand there. Sessions that it
+    has made already are guarded as they are."""
+    return _held(module, module.__name__, service)
+
+
+def _held(owner: Any, module: str, service: Service) -> Iterator[tuple[Any, str, Any]]:
+    """The same of what a module, or a class or an object of its own, holds."""
+    for name, value in list(vars(owner).items()):
+        instead = _instead(value, service)
+        function = getattr(value, "__func__", value)  # of class methods and static ones
         if instead is not None:
-            yield module, name, instead
+            yield owner, name, instead
+        elif getattr(function, "__module__", None) != module:
+            continue
+        elif isinstance(function, FunctionType):
+            sends = _sending(function, service) if value is function else None
+            if sends is not None:
+                yield owner, name, sends
+            yield from _held_by_function(function, service)
+        elif isinstance(value, type):
+            if _guard_of(value) is not None:  # derived from a session's
+                init: Any = value.__init__  # type: ignore[misc]
+                yield value, "__init__", _guarding(init, _guard_of(value), service)
+            yield from _held(value, module, service) if owner.__class__ is ModuleType else ()
+        elif owner.__class__ is ModuleType and hasattr(value, "__dict__"):
+            yield from _held(value, module, service)
 
 
-def _ways_of(library: ModuleType) -> dict[str, _Way]:
+def _held_by_function(function: Any, service: Service) -> Iterator[tuple[Any, str, Any]]:
+    """The same of a function's default values, and of what it was closed over."""
+    defaults = function.__defaults__ or ()
+    placed = tuple(_instead(value, service) or value for value in defaults)
+    if any(new is not old for new, old in zip(placed, defaults)):
+        yield function, "__defaults__", placed
+    for cell in function.__closure__ or ():
+        instead = _instead(_content(cell), service)
+        if instead is not None:
+            yield cell, "cell_contents", instead
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # empty yet
+        return None
+
+
+def _instead(value: Any, service: Service) -> Any:
+    """What is to stand for ``value``, if that sends by a library; a session is guarded."""
+    kind = type(value)
+    if kind is Wrapper:  # already
+        return None
+    if kind is ModuleType:
+        return Library(value, service) if _ways_of(value) else None
+    if kind is functools.partial:
+        instead = sender(value.func, service)
+        return instead and functools.partial(instead, *value.args, **value.keywords)
+    guard = None if isinstance(value, type) else _guard_of(kind)
+    if guard is not None:
+        guard(service, value)
+    return sender(value, service)
+
+
+def sends_beside(module: ModuleType, covered: set[str]) -> bool:
+    """Whether a function or class of ``module`` sends that is neither one of those ``covered`` nor
+    used by them."""
+    uses = {
+        name: set(_names_used_by(value))
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__
+    }
+    libraries = {name for name, value in vars(module).items() if _is_library(value)}
+    reached, found = set[str](), covered
+    while found:
+        reached |= found
+        found = set().union(*(uses.get(name, ()) for name in found)) - reached
+    libraries |= SENDERS.keys() - WORKERS  # imported in a function
+    beside = (names for name, names in uses.items() if name not in reached)
+    return any(used.partition(".")[0] in libraries for names in beside for used in names)
+
+
+def _is_library(value: Any) -> bool:
+    if type(value) is ModuleType:
+        return value.__name__ not in WORKERS and bool(_ways_of(value))
+    return _way_of(value) is not None
+
+
+def _names_used_by(value: Any) -> Iterator[str]:
+    """The names in the code of a function or class."""
+    for each in vars(value).values() if isinstance(value, type) else (value,):
+        function = getattr(each, "__func__", None) or getattr(each, "fget", None) or each
+        codes = [getattr(inspect.unwrap(function), "__code__", None)]
+        for code in codes:
+            if isinstance(code, CodeType):
+                yield from code.co_names
+                codes += code.co_consts
+
+
+def _ways_of(library: ModuleType) -> dict[str, Way]:
     return SENDERS.get(library.__name__.partition(".")[0], {})
 
 
-def _way_of(value: Any) -> _Way | None:
+def _way_of(value: Any) -> Way | None:
     top = str(getattr(value, "__module__", "")).partition(".")[0]
     return SENDERS[top].get(getattr(value, "__name__", "")) if top in SENDERS else None
 
@@ -161,255 +176,33 @@ def _guarding(function: Any, guard: Any, service: Service) -> Any:
     return __init__
 
 
-class _Way(NamedTuple):
-    """A way of sending: what is called for it (a wrapt wrapper, behind ``service`` and what gives
-    the function or class that the library has now), and what guards an object that is made."""
-
-    call: Callable[..., Any]
-    guard: Any = None
-
-
-# What sends, (url, headers=) or (method, url, headers=)
-
-
-def _placed(
-    service: Service,
-    url_at: int,
-    key: str,
-    args: Any,
-    kwargs: dict[str, Any],
-    owner: Any = None,
-    named: str | None = None,
-) -> Any:
-    """The arguments with URL and headers settled, and what is sent then; ``owner`` is the object
-    whose request it is, ``named`` the workspace that its session names."""
-    url = kwargs["url"] if "url" in kwargs else args[url_at] if len(args) > url_at else None
-    if url is None or isinstance(url, bytes):
-        return args, kwargs, None
-    text = url if isinstance(url, str) else str(url)  # of httpx, or yarl
-    headers = kwargs.get(key)
-    if owner is None:
-        target, placed, workspace, source = settle(text, headers, named, service=service)
-    else:
-        target, placed, workspace, source = settled_for(owner, text, headers, service)
-    if key == "header":
-        placed = as_settled(placed)
-    if placed is not headers:
-        kwargs = {**kwargs, key: placed}
-    if target is not text:
-        if "url" in kwargs:
-            kwargs = {**kwargs, "url": target}
-        else:
-            args = (*args[:url_at], target, *args[url_at + 1 :])
-    return args, kwargs, (target, workspace, source, owner)
-
-
-def _function(url_at: int, key: str = "headers", guard: Any = None) -> _Way:
-    def call(
-        service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
-    ) -> Any:
-        args, kwargs, sent = _placed(service, url_at, key, args, kwargs)
-        return watched((current() if current else wrapped)(*args, **kwargs), sent)
-
-    return _Way(call, guard)
-
-
-def _websocket_app(
-    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
-) -> Any:
-    """A ``WebSocketApp``, which connects later; the methods that it calls back tell whose it is."""
-    owner = getattr(kwargs.get("on_message"), "__self__", None)
-    rest = args[2:]
-    if len(args) > 1:  # it takes headers by position too
-        args, kwargs = args[:1], {**kwargs, "header": args[1]}
-    args, kwargs, sent = _placed(service, 0, "header", args, kwargs, owner)
-    if rest:
-        args = (*args, kwargs.pop("header"), *rest)
-    if owner is not None and sent is not None:
-        sent_for[owner] = sent[:3]
-        for event in {"on_message", "on_error"} & kwargs.keys():
-            kwargs = {**kwargs, event: heard(kwargs[event], sent)}
-    return (current() if current else wrapped)(*args, **kwargs)
-
-
-def _guard_app(service: Service, app: Any, _: Any = None) -> None:
-    app.url, header, _, _ = settle(app.url, app.header, service=service)
-    app.header = as_settled(header)
-
-
-#: Where the owners of websockets show the workspace that they were told.
-_SHOWN = ("workspace_id", "_workspace", "workspace", "user_workspace", "DEFAULT_WORKSPACE")
-
-
-def settled_for(owner: Any, url: str, headers: Any = None, service: Service = None) -> Any:
-    """``settle`` for the object whose request it is: with the workspace that it was told, or in the
-    scope in which it was made."""
-    if owner is None:
-        return settle(url, headers, service=service)
-    told, born = _decision.told, _decision.born
-    outer = told.get(), born.get()
-    named = None
-    for name in _SHOWN:
-        value = getattr(owner, name, None)
-        if value and is_named(value):
-            named = value
-            break
-    told.set(named)
-    born.set(births.get(owner, outer[1]))
-    try:
-        return settle(url, headers, service=service)
-    finally:
-        told.set(outer[0])
-        born.set(outer[1])
-
-
-def _importing(function: FunctionType, service: Service) -> Any:
-    """What stands for a function of the SDK that imports a library itself and is given a URL and
-    headers: it sends by them."""
+def _sending(function: FunctionType, service: Service) -> Any:
+    """What stands for a function of the SDK that is given a URL and headers, and sends by a
+    library; or that imports a library itself, and makes a session."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
-    if not {"url", "headers"} <= set(names) or SENDERS.keys().isdisjoint(code.co_names):
+    named = {name for name in code.co_names if name.partition(".")[0] in SENDERS}
+    if not named or type(function) is Wrapper:
+        return None
+    is_given_request = {"url", "headers"} <= set(names)
+    steps = dis.get_instructions(code)
+    imports = (step.argval for step in steps if step.opname == "IMPORT_NAME")
+    of_module = is_given_request and function.__qualname__ == function.__name__
+    if not of_module and named.isdisjoint(imports):
         return None
 
     def call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        given = {**dict(zip(names, args)), **kwargs}
-        _, given, sent = _placed(service, 0, "headers", (), given)
+        if not is_given_request:
+            made = wrapped(*args, **kwargs)
+            _instead(made, service)
+            return made
+        given = {**dict(zip(names, (instance, *args) if instance else args)), **kwargs}
+        _, given, sent = placed(service, 0, "headers", (), given)
+        if instance is not None:
+            del given[names[0]]
         return watched(wrapped(**given), sent)
 
     return Wrapper(function, call)
 
-
-# Objects that send, through one of their methods
-
-
-def _objects(guard: Callable[..., None]) -> _Way:
-    def call(
-        service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
-    ) -> Any:
-        made = (current() if current else wrapped)(*args, **kwargs)
-        guard(service, made, kwargs)
-        return made
-
-    return _Way(call, guard)
-
-
-def _session(through: str, url_at: int = 1, key: str = "headers") -> _Way:
-    def guard(service: Service, session: Any, _: Any = None) -> None:
-        send = getattr(session, through, None)
-        if send is not None and through not in vars(session):
-            guarded = functools.partial(_send_guarded, session, send, service, url_at, key)
-            # aiohttp warns of attributes that are set on its sessions.
-            object.__setattr__(session, through, guarded)
-
-    return _objects(guard)
-
-
-def _send_guarded(
-    session: Any, send: Any, service: Service, url_at: int, key: str, /, *args: Any, **kwargs: Any
-) -> Any:
-    """Call ``send``, the method of ``session`` that all its requests pass."""
-    own = getattr(session, "headers", None)
-    named = workspace_in_headers(own) if own and not kwargs.get(key) else None
-    args, kwargs, sent = _placed(service, url_at, key, args, kwargs, named=named)
-    return watched(send(*args, **kwargs), sent)
-
-
-#: Where a connection pool shows what the client was told and has found that it sends for.
-OF_CLIENT = "_dashscope_ws_patch_client"
-
-
-def _guard_httpx(service: Service, client: Any, given: Any = None) -> None:
-    """A client of httpx, whose requests are built by one method. Its default headers, which httpx
-    keeps as bytes, may name a workspace that the SDK has found."""
-    found = workspace_in_headers((given or {}).get("headers") or client.headers)
-    build = client.build_request
-    if "build_request" in vars(client):
-        return
-
-    def build_request(method: Any, url: Any, **options: Any) -> Any:
-        # A 2.x client marks its pool with what it was told and has found.
-        space, base, chosen, region = (vars(client).get(OF_CLIENT) or (found, "", None, None))[:4]
-        if is_named(space):
-            return build(method, url, **options)
-        target = str(client._merge_url(url))
-        if urlsplit(target).netloc != urlsplit(base).netloc:
-            chosen = region = None
-        moved, headers, workspace, source = settle(
-            target, options.get("headers"), space, chosen, region, service
-        )
-        options["headers"] = headers
-        request = build(method, url if moved is target else moved, **options)
-        if source is not None and workspace is None:
-            request.headers.pop(HEADER, None)
-        return request
-
-    client.build_request = build_request
-
-
-# Threads
-
-
-def _thread(
-    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
-) -> Any:
-    """A thread in which the SDK sends: it runs in the scope of whoever starts it."""
-    target = kwargs.get("target")
-    owner = getattr(target, "__self__", None)
-    if type(owner).__module__.partition(".")[0] == "dashscope":
-        # What is malformed is told here, and not in the thread.
-        settled_for(owner, getattr(sdk("dashscope"), "base_websocket_api_url", None) or "")
-    here = scope_here() or _decision.born.get()
-    if here is not None and target is not None:
-        kwargs = {**kwargs, "target": functools.partial(_context_of(here).run, target)}
-    return (current() if current else wrapped)(*args, **kwargs)
-
-
-def _context_of(here: Scope) -> Context:
-    """A context for a new thread, in which ``here`` holds and else what would natively."""
-    inherits = getattr(sys.flags, "thread_inherit_context", False)
-    context = copy_context() if inherits else Context()
-    context.run(scope.set, here)
-    return context
-
-
-def _executor(
-    service: Service, current: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any
-) -> Any:
-    """A pool in which the SDK sends on behalf of a call."""
-    pool = (current() if current else wrapped)(*args, **kwargs)
-    submit, told = pool.submit, _decision.told
-
-    def submitted(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return submit(in_scope(fn, (scope, scope_here()), (told, told.get())), *args, **kwargs)
-
-    pool.submit = submitted
-    return pool
-
-
-_VERBS = ("get", "post", "put", "delete", "patch", "head", "options")
-
-#: What sends in each library, by the name that it has there.
-SENDERS: dict[str, dict[str, _Way]] = {
-    "requests": {
-        **dict.fromkeys(_VERBS, _function(0)),
-        "request": _function(1),
-        **dict.fromkeys(("Session", "session"), _session("request")),
-    },
-    "httpx": {
-        **dict.fromkeys(_VERBS, _function(0)),
-        **dict.fromkeys(("request", "stream"), _function(1)),
-        **dict.fromkeys(("Client", "AsyncClient"), _objects(_guard_httpx)),
-    },
-    "aiohttp": {"request": _function(1), "ClientSession": _session("_request")},
-    "urllib3": {"request": _function(1), "PoolManager": _session("urlopen")},
-    "websocket": {
-        "create_connection": _function(0, "header"),
-        "WebSocketApp": _Way(_websocket_app, _guard_app),
-        "WebSocket": _session("connect", 0, "header"),
-    },
-    "websockets": {"connect": _function(0, "additional_headers")},
-    "threading": {"Thread": _Way(_thread)},
-    "concurrent": {"ThreadPoolExecutor": _Way(_executor)},
-}
 
 unseen(globals(), __name__)

@@ -12,12 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ._carry import in_scope
-from ._decision import HEADER, may_move, text, without_workspace
+from ._decision import HEADER, copied, may_move, text, without_workspace
 from ._hosts import DOMAIN, in_url, is_unnamed
 from ._lacking import (
     Lacking,
     adapter,
-    copied,
     lacking,
     pairs,
     parameters,

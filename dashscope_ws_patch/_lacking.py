@@ -117,13 +117,6 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     return (url[8:] if url else host), None if named else workspace, (workspace, source), present
 
 
-def copied(request: Any, **own: Any) -> Any:
-    """A shallow copy of ``request``, with attributes of its own."""
-    made = object.__new__(type(request))
-    made.__dict__ = {**vars(request), **own}
-    return made
-
-
 def pairs(headers: Any) -> Any:
     """The headers of a mapping; of one of requests at most the workspace's."""
     if headers.__class__ is not dict:

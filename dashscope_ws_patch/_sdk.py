@@ -12,7 +12,7 @@ from types import CoroutineType
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from . import _carry, _decision, _edge, _workspace
+from . import _carry, _decision, _senders, _workspace
 from ._carry import unseen
 from ._decision import (
     BASES,
@@ -25,9 +25,9 @@ from ._decision import (
     who_chose,
     workspace_in_headers,
 )
-from ._edge import SENT, settled_for
 from ._hosts import PLACEHOLDER, workspace_in_host
 from ._methods import LAZY, Adapter, method
+from ._senders import MISFIT, SENT, misfit, settled_for
 from .hint.watch import watched
 
 # A replacement refers to context variables by the module that has them: cloudpickle and dill take
@@ -44,8 +44,11 @@ def builder(original: Any) -> Any:
         request = original(*args, **kwargs)
         session = kwargs.get("session")  # 1.24 on; it may have a header of its own
         if session is None or not workspace_in_headers(getattr(session, "headers", None)):
-            request.url, request.headers, *decided = settle(request.url, request.headers)
-            vars(request)[SENT] = request.url, *decided, request
+            try:
+                request.url, request.headers, *decided = settle(request.url, request.headers)
+                vars(request)[SENT] = request.url, *decided, request
+            except MISFIT as error:
+                misfit(original, error)
         return request
 
     @functools.wraps(original)
@@ -53,7 +56,7 @@ def builder(original: Any) -> Any:
         # A public key is asked for on behalf of the call; and releases before 1.17 take no notice
         # of a URL that names a workspace.
         if kwargs.get("enable_encryption") or kwargs.get("base_address"):
-            _edge.hosts_named.add(urlsplit(kwargs.get("base_address") or "").hostname or "")
+            _senders.hosts_named.add(urlsplit(kwargs.get("base_address") or "").hostname or "")
             return _on_behalf(named(args, kwargs), None, build, args, kwargs)
         return build(*args, **kwargs)
 
@@ -65,13 +68,19 @@ def send(function: Any) -> Any:
     """``call`` or ``aio_call`` of a request object, HTTP or websocket: also of one that somebody
     else has built."""
 
-    def call(self: Any) -> Any:
-        sent = vars(self).pop(SENT, None) or _sent(self)
-        return watched(function(self), sent)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            sent = vars(self).pop(SENT, None) or _sent(self)
+        except MISFIT as error:
+            sent = misfit(function, error)
+        return watched(function(self, *args, **kwargs), sent)
 
-    async def aio_call(self: Any) -> Any:
-        sent = vars(self).pop(SENT, None) or _sent(self)
-        return watched(await function(self), sent)
+    async def aio_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            sent = vars(self).pop(SENT, None) or _sent(self)
+        except MISFIT as error:
+            sent = misfit(function, error)
+        return watched(await function(self, *args, **kwargs), sent)
 
     return aio_call if inspect.iscoroutinefunction(function) else call
 
@@ -121,10 +130,10 @@ def host(original: Any) -> Any:
     """
 
     @functools.wraps(original)
-    def resolve_base_url(url: Any, workspace_id: Any = None) -> Any:
+    def resolve_base_url(url: Any, workspace_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         if not workspace_id and PLACEHOLDER in url and ambient()[0] is not None:
             return url
-        return original(url, workspace_id)
+        return original(url, workspace_id, *args, **kwargs)
 
     return resolve_base_url
 
@@ -135,8 +144,8 @@ def body(attribute: str) -> Adapter:
     @method
     def written(function: Any) -> Any:
         def write(self: Any, *args: Any, **kwargs: Any) -> Any:
-            native = getattr(self, attribute)
-            _, workspace, source = _edge.sent_for.get(self, (None, None, None))
+            native = getattr(self, attribute, None)
+            _, workspace, source = _senders.sent_for.get(self, (None, None, None))
             if native or workspace is None or source in ("named", "host"):
                 return function(self, *args, **kwargs)
             setattr(self, attribute, workspace)
@@ -166,7 +175,7 @@ def call(function: Any) -> Any:
             workspace = named(args, kwargs)
         else:
             workspace = None
-        born = _edge.births.get(args[0]) if of_object and args and _edge.births else None
+        born = _senders.births.get(args[0]) if of_object and args and _senders.births else None
         if workspace is None and born is None:
             result = function(*args, **kwargs)
         else:
@@ -265,7 +274,7 @@ def construct(function: Any) -> Any:
         function(self, *args, **kwargs)
         here = _workspace.scope.get()
         if here is not None:
-            _edge.births[self] = here
+            _senders.births[self] = here
 
     return __init__
 
@@ -291,11 +300,11 @@ def lend(function: Any) -> Any:
     """``borrow_synthesizer`` of a pool, which hands out the first that is connected."""
 
     def borrow_synthesizer(*args: Any, **kwargs: Any) -> Any:
-        _edge.lending.set(True)
+        _senders.lending.set(True)
         try:
             return function(*args, **kwargs)
         finally:
-            _edge.lending.set(False)
+            _senders.lending.set(False)
 
     return borrow_synthesizer
 
@@ -306,14 +315,14 @@ def connected(function: Any) -> Any:
     was opened for another workspace does not count as connected."""
 
     def __is_connected(self: Any) -> Any:
-        return function(self) and not (_edge.lending.get() and _is_of_another(self))
+        return function(self) and not (_senders.lending.get() and _is_of_another(self))
 
     return __is_connected
 
 
 def _is_of_another(owner: Any) -> bool:
     """Whether the websocket of an object that names no workspace was opened for another one."""
-    sent = _edge.sent_for.get(owner)
+    sent = _senders.sent_for.get(owner)
     if sent is None and _workspace.scope.get() is None:
         return False
     _, _, workspace, source = settled_for(owner, owner.url, None)

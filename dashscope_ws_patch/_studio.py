@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from . import _workspace
 from ._carry import unseen
-from ._clients import KEPT, Sender, found_by_sdk, sending
+from ._clients import KEPT, Sender, found_by_sdk, sending, transport_of
 from ._decision import (
     BY_CALL,
     BY_PROGRAM,
@@ -22,9 +22,9 @@ from ._decision import (
     sdk,
     settle,
 )
-from ._edge import OF_CLIENT
 from ._hosts import own_host, require_host_label, with_host_workspace, workspace_in_host
 from ._methods import method
+from ._senders import MISFIT, OF_CLIENT, misfit
 from ._workspace import Scope
 
 
@@ -34,7 +34,10 @@ def constructor(function: Any) -> Any:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         function(self, *args, **kwargs)
-        _mark(self.transport, kwargs.get("workspace"), kwargs.get("base_url"), scope_here())
+        try:
+            _mark(self.transport, kwargs.get("workspace"), kwargs.get("base_url"), scope_here())
+        except MISFIT as error:
+            misfit(function, error)
 
     return __init__
 
@@ -44,11 +47,10 @@ def mount(original: Any) -> Any:
 
     @functools.wraps(original.fget)
     def agentstudio(self: Any) -> Any:
-        if self._agentstudio is not None:
-            return original.fget(self)
         made, space = original.fget(self), self.config.workspace
-        born = vars(self._transport).get(KEPT, Sender()).born
-        _mark(made.transport, Found(born=born) if space is None else space, None, born)
+        born = vars(transport_of(self)).get(KEPT, Sender()).born
+        if not vars(made.transport).get(KEPT, Sender()).mounted:
+            _mark(made.transport, Found(born=born) if space is None else space, None, born)
         return made
 
     return property(agentstudio, original.fset, original.fdel, original.__doc__)
@@ -67,7 +69,7 @@ def _mark(transport: Any, workspace: Any, url: Any, born: Scope | None) -> Sende
     sender = Sender(found, base, chosen, region, born, mounted=mounted)
     vars(transport)[KEPT] = sender
     if getattr(transport, "_owns_client", False):  # for the edge, where no row fits the transport
-        vars(transport._client)[OF_CLIENT] = sender
+        vars(transport._client)[OF_CLIENT] = sender[:4]
     return sender
 
 
@@ -89,14 +91,14 @@ def _configured_url() -> str | None:
 def base_url(function: Any) -> Any:
     """agentstudio's ``_resolve_base_url``, which refuses to do without a workspace."""
 
-    def _resolve_base_url(explicit_url: Any, workspace: Any, region: Any = None) -> Any:
+    def _resolve_base_url(explicit_url: Any, workspace: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_named(workspace):
             workspace = _workspace.by_rule(workspace)
         if not explicit_url and not workspace:
             workspace = ambient()[0]
             if workspace is not None:
                 require_host_label(workspace)
-        return function(explicit_url, workspace, region)
+        return function(explicit_url, workspace, *args, **kwargs)
 
     return _resolve_base_url
 
@@ -105,7 +107,7 @@ def _prepared(transport: Any, path: str, kwargs: dict[str, Any]) -> Any:
     url, body = transport._absolute_url(path), kwargs.get("json")
     given = kwargs.get("extra_headers")
     known = vars(transport).get(KEPT) or _older(transport)
-    found, base, chosen, region, born, _, mounted = known
+    found, base, chosen, region, born, *_, mounted = known
     if urlsplit(url).netloc != urlsplit(base).netloc:
         return transport, path, (url, None, None, body), None
     target, headers, workspace, source = settle(url, given, found, chosen)

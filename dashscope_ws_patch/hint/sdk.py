@@ -7,8 +7,8 @@ from typing import Any
 
 from .._carry import unseen
 from .._decision import ambient, workspace_in_headers
-from .._edge import SENT
 from .._methods import method
+from .._senders import SENT
 from .watch import look, watched
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from .._activation import SDK
-from .._edge import SENDERS
 from .._seams import SEAMS
+from .._senders import SENDERS
 from ..cli._language import _
 
 SEAM, FOREIGN, UNKNOWN = "seam", "foreign", "unknown"
@@ -234,7 +234,7 @@ def _words(node: ast.AST) -> Iterator[str]:
 def _suggested(way: str, module: _Module, scope: _Scope, release: str) -> str:
     """The row for an unknown way out of this ``release``, by the shape of what sends."""
     if way.startswith("import ") or way.partition(".")[0] not in SENDERS:
-        return "look at what it sends: HARMLESS or ELSEWHERE in audit.py, or a sender in _edge.py"
+        return "look at what it sends: HARMLESS or ELSEWHERE in audit.py, or a way in _senders.py"
     if not _is_in_function(scope, module):
         return "it is sent while the module is imported: before any row can apply"
     owner: Any = module.definitions.get(scope[:1])

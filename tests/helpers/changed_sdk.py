@@ -190,6 +190,72 @@ def _session_subclassed(sdk: Path) -> None:
     base.write_text(text.replace("import requests\n", own, 1), "utf-8")
 
 
+def _attributes_renamed(sdk: Path) -> None:
+    """What adapters look at: of request objects, 2.x clients and sessions."""
+    for name in ("base", "http", "websocket", "aiohttp"):
+        _replace(sdk / f"api_entities/{name}_request.py", (r"\bself\.(url|headers)\b", r"self._\1"))
+    _rename(sdk / "v2", _transport="_wire", _owns_client="_made_pool")
+    _replace(sdk / "v2/resources/audio/realtime.py", (r"\bself\._(url|headers)\b", r"self._ws_\1"))
+    for name in ("audio/asr", "audio/tts", "tingwu"):
+        _rename(sdk / f"v2/resources/{name}.py", _session_kwargs="_ws_options")
+
+
+def _calls_grown(sdk: Path) -> None:
+    """The SDK gives its request objects, and its own functions, one argument more."""
+    for name in ("base", "http", "websocket", "aiohttp"):
+        grown = (r"def (call|aio_call)\(self\)", r"def \1(self, *, trace=None)")
+        _replace(sdk / f"api_entities/{name}_request.py", grown)
+    _replace(sdk, (r"\brequest\.(call|aio_call)\(\)", r"request.\1(trace=None)"))
+    _replace(sdk / "v2/_quickstart.py", (r"_get_client\(\)( ->|\.)", r"_get_client(kind=None)\1"))
+    _replace(
+        sdk / "v2/resources/audio/realtime.py", (r"def connect\(self\)", "def connect(self, *_)")
+    )
+
+
+def _classes_beside(sdk: Path) -> None:
+    """What sends is new, and the old stays beside it, for compatibility."""
+    http = sdk / "v2/transport/http.py"
+    text = http.read_text("utf-8")
+    old = text[text.index("class SyncTransport:") : text.index("\ndef _sleep(")]
+    new = old.replace("class SyncTransport", "class Wire").replace("class Async", "class AsyncWire")
+    http.write_text(text + "\n\n" + new.replace("AsyncWireTransport", "AsyncWire"), "utf-8")
+    _rename(sdk / "v2/client.py", SyncTransport="Wire", AsyncTransport="AsyncWire")
+    package = sdk / "v2/transport/__init__.py"
+    exported = "\nfrom dashscope.v2.transport.http import AsyncWire, Wire\n"
+    package.write_text(package.read_text("utf-8") + exported, "utf-8")
+    request = sdk / "api_entities/http_request.py"
+    text = request.read_text("utf-8")
+    own = text[text.index("class HttpRequest(") :].replace("HttpRequest", "RestRequest", 1)
+    request.write_text(text + "\n\n" + own, "utf-8")
+    _rename(sdk / "api_entities/api_request_factory.py", HttpRequest="RestRequest")
+
+
+def _prepared(sdk: Path) -> None:
+    """Requests are prepared before they are sent; sessions are made by what imports requests."""
+    base = sdk / "client/base_api.py"
+    text = base.read_text("utf-8").replace("await session.get(", "await session.get (")
+    text = re.sub(r"session\.(get|post|put|patch|delete)\(", r'_sent(session, "\1".upper(), ', text)
+    text = text.replace("requests.Session()", "_session()").replace("import requests\n", "", 1)
+    text = f"from __future__ import annotations\n{text}\n\n{_PREPARED}"
+    base.write_text(text, "utf-8")
+
+
+_PREPARED = """
+def _session():
+    import requests
+
+    return requests.Session()
+
+
+def _sent(session, method, url, *, timeout=None, stream=False, allow_redirects=True, **more):
+    from requests import Request
+
+    prepared = session.prepare_request(Request(method, url, **more))
+    settings = session.merge_environment_settings(prepared.url, {}, stream, None, None)
+    return session.send(prepared, timeout=timeout, **settings)
+"""
+
+
 def _new_module(sdk: Path) -> None:
     shutil.copy(Path(__file__).with_name("new_module.py"), sdk / "novelties.py")
 
@@ -211,6 +277,10 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "uploads moved": _uploads_moved,
     "session kept": _sessions_kept,
     "session subclassed": _session_subclassed,
+    "attributes renamed": _attributes_renamed,
+    "calls grown": _calls_grown,
+    "classes beside": _classes_beside,
+    "prepared": _prepared,
     "new module": _new_module,
 }
 

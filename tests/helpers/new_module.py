@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 from typing import Any, Callable, Optional
 
 import aiohttp
@@ -74,6 +76,84 @@ def by_functions(workspace: Optional[str] = None) -> Any:
     return http.post(_url(), {}, headers=_headers(workspace))
 
 
+class _Kept:
+    session = requests.Session()
+
+
+class _OwnSession(requests.Session):
+    pass
+
+
+_own_session = _OwnSession()
+_post_soon = functools.partial(requests.post, timeout=20)
+
+
+@surface
+def by_a_session_of_a_class(workspace: Optional[str] = None) -> Any:
+    return _Kept.session.post(_url(), json={}, headers=_headers(workspace))
+
+
+@surface
+def by_a_session_of_its_own_kind(workspace: Optional[str] = None) -> Any:
+    return _own_session.post(_url(), json={}, headers=_headers(workspace))
+
+
+@surface
+def by_default_values(
+    workspace: Optional[str] = None,
+    _session: Any = requests.Session(),  # noqa: B008 - as a coming release might
+    _put: Any = requests.put,
+) -> Any:
+    _put(_url(), json={}, headers=_headers(workspace))
+    return _session.post(_url(), json={}, headers=_headers(workspace))
+
+
+@surface
+def by_a_partial_function(workspace: Optional[str] = None) -> Any:
+    return _post_soon(_url(), json={}, headers=_headers(workspace))
+
+
+def _closing_over(session: Any) -> Callable[..., Any]:
+    def by_a_closure(workspace: Optional[str] = None) -> Any:
+        return session.post(_url(), json={}, headers=_headers(workspace))
+
+    return by_a_closure
+
+
+by_a_closure = surface(_closing_over(requests.Session()))
+
+
+@surface
+def by_what_was_prepared(workspace: Optional[str] = None) -> Any:
+    request = requests.Request("POST", _url(), json={}, headers=_headers(workspace))
+    with requests.Session() as session:
+        for prepared in (session.prepare_request(request), request.prepare()):
+            answer = session.send(
+                prepared, **session.merge_environment_settings(_url(), {}, False, None, None)
+            )
+    return answer
+
+
+@surface
+def in_threads_of_its_own(workspace: Optional[str] = None) -> None:
+    def post() -> None:
+        requests.post(_url(), json={}, headers=_headers(workspace))
+
+    class Worker(_Worker):
+        work = staticmethod(post)
+
+    for thread in (Worker(), threading.Timer(0, post)):
+        thread.start()
+        thread.join()
+
+
+class _Worker(threading.Thread):
+    work: Callable[[], None]
+
+    def run(self) -> None:
+        self.work()
+
+
 @surface
 def by_functions_without_headers() -> Any:
     return requests.post(_url(), json={})
@@ -138,6 +218,12 @@ async def by_an_asynchronous_client_of_httpx(workspace: Optional[str] = None) ->
         async with client.stream("POST", _PATH, headers=_headers(workspace)) as response:
             await response.aread()
         return await client.post(_PATH, json={}, headers=_headers(workspace))
+
+
+@surface
+def by_a_request_of_httpx(workspace: Optional[str] = None) -> Any:
+    with httpx.Client() as client:
+        return client.send(httpx.Request("POST", _url(), headers=_headers(workspace)))
 
 
 class _Client(httpx.Client):
@@ -217,6 +303,9 @@ async def by_websockets(workspace: Optional[str] = None) -> Any:
 
 def by_websockets_synchronously(workspace: Optional[str] = None) -> Any:
     with connect_sync(_socket_url(), additional_headers=_headers(workspace)):
+        pass
+    pairs = [*_headers(workspace).items()]
+    with websockets.sync.client.connect(uri=_socket_url(), additional_headers=pairs):
         pass
 
 
