@@ -168,7 +168,7 @@ def unpatch() -> None:
             elif now is made.replacement:
                 setattr(made.owner, made.name, made.original)
             if isinstance(made.owner, ModuleType):
-                _exchange(made.owner, made.replacement, made.original, list(sys.modules))
+                _exchange(made.owner, made.replacement, made.original)
         for forgotten in (_patches, _states, _known, _done, _is_complete, _untold):
             forgotten.clear()
 
@@ -222,13 +222,13 @@ def _patch_imported() -> None:
         module = sys.modules.get(name)
         if module is not _known.get(name):
             if not _finder.is_running(module) and id(module) not in _done:
-                _ran(module, list(sys.modules))
+                _ran(module)
             _known[name] = module
     _tell()
 
 
-def _ran(module: Any, users: list[str]) -> None:
-    """Patch a module whose code has run; ``users`` may have taken names from it by value."""
+def _ran(module: Any) -> None:
+    """Patch a module whose code has run."""
     if getattr(module, "__name__", "") in _pools.awaited:
         return _entering()
     with _lock:
@@ -247,7 +247,7 @@ def _ran(module: Any, users: list[str]) -> None:
             _lacking_module.active = True
         for seam in rows:
             try:
-                state = _apply(seam, module, users, rows), ""
+                state = _apply(seam, module, rows), ""
             except Exception as error:
                 state = FAILED, f"{type(error).__name__}: {error}"
                 _complain(f"{name}.{seam.attributes} ({state[1]})", error)
@@ -321,7 +321,7 @@ def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:
     _patches.append(_Patch(owner, name, original, replacement))
 
 
-def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -> str:
+def _apply(seam: Seam, module: ModuleType, rows: list[Seam]) -> str:
     targets = list(_targets(seam, module, rows))
     made: dict[int, Any] = {}  # one function may stand under two names
     for owner, name in targets:
@@ -332,7 +332,7 @@ def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -
             continue
         _put(owner, name, original, replacement)
         if owner is module:
-            _exchange(module, original, replacement, users)
+            _exchange(module, original, replacement)
     return APPLIED if targets else ABSENT
 
 
@@ -400,14 +400,14 @@ def _is_public_method(name: str, value: object) -> bool:
     return not name.startswith(("_", "on_")) and isinstance(function, FunctionType)
 
 
-def _exchange(module: ModuleType, old: object, new: object, users: list[str]) -> None:
-    """Give ``new`` to those of ``users`` that have taken ``old`` by value from ``module``.
+def _exchange(module: ModuleType, old: object, new: object) -> None:
+    """Give ``new`` to the modules of the SDK that have taken ``old`` by value from ``module``.
 
     Not where ``module`` has itself taken it from elsewhere: each such place has a row of its own.
     """
     if getattr(old, "__module__", None) != module.__name__:
         return
-    for name in filter(_is_sdk, users):
+    for name in filter(_is_sdk, list(sys.modules)):
         user = sys.modules.get(name)
         if isinstance(user, ModuleType):
             for key, value in list(vars(user).items()):
