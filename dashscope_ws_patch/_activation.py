@@ -60,15 +60,13 @@ def switched_off() -> bool:
 def asked_for_libraries() -> bool:
     """Whether DASHSCOPE_WS_PATCH_CLIENTS is 1, on, true or yes; warns of what it may not be."""
     value = os.environ.get(CLIENTS, "").strip()
-    if value.lower() in ON:
-        return True
-    if value.lower() not in OFF:
+    if value.lower() not in ON + OFF:
         _workspace.warn(
             f"{CLIENTS} is {_workspace.masked(value)!r}, and taken for 0: it may be "
             f"{', '.join(ON)} (requests that do without the SDK carry the workspace too) or "
             f"{', '.join(OFF[1:])} (they do not)"
         )
-    return False
+    return value.lower() in ON
 
 
 def is_patched() -> bool:
