@@ -54,7 +54,7 @@ _awaited_libraries: set[str] = set()
 
 def switched_off() -> bool:
     """Whether DASHSCOPE_WS_PATCH is 0, off, false or no (in any capitalisation)."""
-    return os.environ.get("DASHSCOPE_WS_PATCH", "0x").strip().lower() in OFF[1:]
+    return os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in OFF[1:]
 
 
 def asked_for_libraries() -> bool:
@@ -167,7 +167,7 @@ def covered() -> dict[str, tuple[str, str]]:
 
 
 def _is_sdk(name: str) -> bool:
-    return name.startswith(SDK) and name[len(SDK) : len(SDK) + 1] in ("", ".")
+    return name.partition(".")[0] == SDK
 
 
 def _is_wanted(name: str) -> bool:
@@ -313,18 +313,16 @@ def _owners(module: ModuleType, path: str) -> list[Any]:
     ``*``."""
     if not path:
         return [module]
-    name = module.__name__
     if path == "*":
         kinds = [value for value in vars(module).values() if isinstance(value, type)]
-        return [kind for kind in kinds if kind.__module__ == name]
+        return [kind for kind in kinds if kind.__module__ == module.__name__]
     if path not in vars(module):
         return []
-    kind = _own(module, path)
+    kind, place = _own(module, path), (module.__name__, path)
     # Another patcher may have put a class there that is derived from the SDK's.
     bases = getattr(kind, "__mro__", ())
-    return [base for base in bases if (base.__module__, base.__qualname__) == (name, path)] or [
-        kind
-    ]
+    sdks = [base for base in bases if (base.__module__, base.__qualname__) == place]
+    return sdks or [kind]
 
 
 def _own(owner: Any, name: str) -> Any:
@@ -358,6 +356,7 @@ def is_due(seam: Seam) -> bool:
 
 
 def sdk_release() -> str:
+    """The version of the SDK, which need not be installed: it may be vendored, or in an archive."""
     return str(import_module(f"{SDK}.version").__version__)
 
 
