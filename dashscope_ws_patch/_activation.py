@@ -194,15 +194,15 @@ def _ran(module: Any) -> None:
         if not _workspace.in_force or not isinstance(module, ModuleType):
             return
         name = module.__name__
-        _workspace.modules[name] = _done[id(module)] = module
+        _done[id(module)] = module
         try:
             rows = rows_of(name)
         except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
-            _complain(f"the table of seams ({type(error).__name__}: {error})", error)
-            return unpatch()
+            return _complain(f"the table of seams ({type(error).__name__}: {error})", error)
         # A second copy of the package, loaded for the table, may have taken over.
         if not _workspace.in_force:
             return
+        _workspace.modules[name] = module
         for seam in rows:
             try:
                 state = _apply(seam, module), ""
@@ -249,8 +249,8 @@ def _look_for_modules() -> None:
     """Note the rows whose module this release should have, and has not; and where a request object
     is no longer covered, cover the connections that other modules make for it."""
     global _compared
-    package: Any = sys.modules.get(SDK)
-    if package is _compared or id(package) not in _done:
+    package = _workspace.modules.get(SDK)
+    if package is None or package is _compared:
         return
     _compared = package
     from ._seams import FOR_REQUESTS
