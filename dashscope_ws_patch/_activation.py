@@ -7,15 +7,15 @@ the first module of the SDK has run.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from importlib import import_module
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from . import _hosts, _pools, _workspace
+from . import _hosts, _lacking, _pools, _workspace
 from ._imports import Finder
 from ._workspace import OFF, ON
 
@@ -26,21 +26,9 @@ SDK = "dashscope"
 
 #: Asks for the libraries by which programs send without the SDK.
 CLIENTS = "DASHSCOPE_WS_PATCH_CLIENTS"
-#: The modules of their rows, known before ``_libraries`` is loaded.
-LIBRARIES = frozenset(
-    {
-        "requests.sessions", "requests.adapters", "requests.cookies", "urllib3.connectionpool",
-        "httpx._models", "httpcore._sync.connection_pool", "httpcore._async.connection_pool",
-        "httpcore._sync.http_proxy", "httpcore._async.http_proxy", "httpx2._models",
-        "httpcore2._sync.connection_pool", "httpcore2._async.connection_pool",
-        "httpcore2._sync.http_proxy", "httpcore2._async.http_proxy", "aiohttp.connector",
-        "aiohttp.cookiejar", "aiohttp.client", "aiohttp.client_reqrep", "urllib.request",
-        "websocket._core", "websockets.asyncio.client", "websockets.trio.client",
-        "websockets.sync.client", "websockets.client", "websockets.legacy.client",
-    }
-)  # fmt: skip
 
-APPLIED, ABSENT, WAITING, FAILED = "applied", "absent", "waiting", "failed"
+#: What a row may be, the worst last.
+WAITING, ABSENT, APPLIED, FAILED = _STATES = ("waiting", "absent", "applied", "failed")
 
 
 class SeamError(RuntimeError):
@@ -50,59 +38,42 @@ class SeamError(RuntimeError):
 #: The original of what a class itself does not have.
 _INHERITED = object()
 
-
-class _Patch(NamedTuple):
-    owner: Any
-    name: str
-    original: Any
-    replacement: Any
-
-
 _lock = threading.RLock()
-_patched = False
-#: Whether pools follow scopes.
-_follows = True
-_patches: list[_Patch] = []
+#: What was put: the owner, the name, the original and what stands in its place.
+_patches: list[tuple[Any, str, Any, Any]] = []
 _states: dict[Seam, tuple[str, str]] = {}
-_known = _workspace.modules
 #: Those that are patched, by id, whatever name they go by.
 _done: dict[int, ModuleType] = {}
-#: ``_lacking``, once it is loaded: of this very copy of the package, whatever sys.modules says.
-_lacking_module: Any = None
 #: The SDK, once it is imported and its table was compared with it.
-_is_complete: dict[str, ModuleType] = {}
-#: What could not be applied, and was not told yet; what was.
-_untold: list[str] = []
-_told: set[str] = set()
+_compared: Any = None
+#: What could not be applied, and whether the user was told.
+_complaints: dict[str, bool] = {}
 #: The functions in whose adapters the SDK's insides did not fit.
 _misfits: set[str] = set()
-_NONE: frozenset[str] = frozenset()
 #: The modules of other libraries that are waited for.
-_awaited_libraries = _NONE
+_awaited_libraries: set[str] = set()
 
 
 def switched_off() -> bool:
     """Whether DASHSCOPE_WS_PATCH is 0, off, false or no (in any capitalisation)."""
-    return os.environ.get("DASHSCOPE_WS_PATCH", "0x").strip().lower() in OFF[1:]
+    return os.environ.get("DASHSCOPE_WS_PATCH", "").strip().lower() in OFF[1:]
 
 
 def asked_for_libraries() -> bool:
     """Whether DASHSCOPE_WS_PATCH_CLIENTS is 1, on, true or yes; warns of what it may not be."""
     value = os.environ.get(CLIENTS, "").strip()
-    if value.lower() in ON:
-        return True
-    if value.lower() not in OFF:
+    if value.lower() not in ON + OFF:
         _workspace.warn(
             f"{CLIENTS} is {_workspace.masked(value)!r}, and taken for 0: it may be "
             f"{', '.join(ON)} (requests that do without the SDK carry the workspace too) or "
             f"{', '.join(OFF[1:])} (they do not)"
         )
-    return False
+    return value.lower() in ON
 
 
 def is_patched() -> bool:
     """Whether the SDK is patched, or will be as soon as it is imported."""
-    return _patched
+    return _workspace.in_force
 
 
 def patch(clients: bool | None = None, own_host: bool | str | None = None) -> None:
@@ -118,60 +89,66 @@ def patch(clients: bool | None = None, own_host: bool | str | None = None) -> No
     WorkspaceError where ``own_host`` is no region's name, and with DASHSCOPE_WS_PATCH_STRICT=1
     SeamError for a seam that should fit this release of the SDK, or of a library, and does not.
     """
-    global _patched, _awaited_libraries, _follows
+    global _awaited_libraries
     if own_host is not None:
         _hosts.ask_for_own_host(own_host)
     with _lock:
-        if _patched and clients in (None, bool(_awaited_libraries)):
+        if _workspace.in_force and clients in (None, bool(_awaited_libraries)):
             return
-        if _patched and not clients:
+        if _workspace.in_force and not clients:
             asked = _hosts.asked
             unpatch()
             _hosts.asked = asked
-        wanted = asked_for_libraries() if clients is None else clients
-        _awaited_libraries = LIBRARIES if wanted else _NONE
-        if not _patched:
+        if asked_for_libraries() if clients is None else clients:
+            from ._libraries import SEAMS
+
+            _awaited_libraries = {seam.module for seam in SEAMS}
+            _lacking.active = True
+        if not _workspace.in_force:
+            threads = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip()
+            _workspace.on_scope = None if threads == "0" else _pools.follow
             for finder in list(sys.meta_path):
                 # The package was dropped from sys.modules and is imported anew: it takes over.
                 if type(finder).__module__ == Finder.__module__ and finder is not _finder:
                     finder.unpatch()  # type: ignore[attr-defined]
                     # Who holds names of the older copy enters scopes by them.
-                    finder.workspace.on_scope = _entering  # type: ignore[attr-defined]
-            _patched = _workspace.in_force = True
-            _follows = os.environ.get("DASHSCOPE_WS_PATCH_THREADS", "").strip() != "0"
+                    finder.workspace.on_scope = _workspace.on_scope  # type: ignore[attr-defined]
+            _workspace.in_force = True
             sys.meta_path.insert(0, _finder)
-            _workspace.on_scope = _entering
-            if _workspace.scope.get() is not None:
-                _entering()
+            if _workspace.on_scope is not None and _workspace.scope.get() is not None:
+                _pools.follow()
         _patch_imported()
 
 
 def unpatch() -> None:
     """Put the SDK's, and other libraries', very own objects back."""
-    global _patched, _awaited_libraries
+    global _compared
     with _lock:
-        if not _patched:
+        if not _workspace.in_force:
             return
-        _patched = _workspace.in_force = False
-        _awaited_libraries, _hosts.asked = _NONE, None
-        if _lacking_module is not None:
-            _lacking_module.active = False
-            _lacking_module.misfits.clear()
+        _workspace.in_force = _lacking.active = False
+        _workspace.on_scope = _hosts.asked = _compared = None
         # A new list: another thread that walks the old one must not skip a finder.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
-        _workspace.on_scope = None
         _pools.unfollow()
-        for made in reversed(_patches):
-            kept = isinstance(made.owner, (ModuleType, type))
-            now = vars(made.owner).get(made.name) if kept else getattr(made.owner, made.name)
+        for owner, name, original, replacement in reversed(_patches):
             # What somebody else has wrapped since stays: it is no longer ours to put back.
-            if now is made.replacement and made.original is _INHERITED:
-                delattr(made.owner, made.name)
-            elif now is made.replacement:
-                setattr(made.owner, made.name, made.original)
-            if isinstance(made.owner, ModuleType):
-                _exchange(made.owner, made.replacement, made.original, list(sys.modules))
-        for forgotten in (_patches, _states, _known, _done, _is_complete, _untold, _misfits):
+            if _own(owner, name) is replacement:
+                if original is _INHERITED:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
+            _exchange(owner, replacement, original)
+        _lacking.misfits.clear()
+        forgotten: Any
+        for forgotten in (
+            _patches,
+            _states,
+            _workspace.modules,
+            _done,
+            _misfits,
+            _awaited_libraries,
+        ):
             forgotten.clear()
 
 
@@ -185,35 +162,25 @@ def report() -> list[tuple[Seam, str, str]]:
 def covered() -> dict[str, tuple[str, str]]:
     """Each library that is patched beside the SDK, or waited for: its state and, for one whose
     insides do not fit, the reason. Empty where they were not asked for."""
-    found: dict[str, tuple[str, str]] = {}
-    if _awaited_libraries:
-        from ._lacking import misfits
-        from ._libraries import SEAMS
+    from ._libraries import SEAMS
 
-        for seam in SEAMS:
-            top = seam.module.partition(".")[0].replace("httpcore", "httpx")
-            name = seam.module if top == "urllib" else top
-            state = _states.get(seam, (WAITING, ""))
-            if name in misfits:
-                state = FAILED, misfits[name]
-            if found.get(name, (WAITING,))[0] != FAILED and state[0] != WAITING:
-                found[name] = state
-            found.setdefault(name, state)
+    found: dict[str, tuple[str, str]] = {}
+    for seam in SEAMS if _awaited_libraries else ():
+        top = seam.module.partition(".")[0].replace("httpcore", "httpx")
+        name = seam.module if top == "urllib" else top
+        state = _states.get(seam, (WAITING, ""))
+        if name in _lacking.misfits:
+            state = FAILED, _lacking.misfits[name]
+        found[name] = max(found.get(name, state), state, key=lambda each: _STATES.index(each[0]))
     return found
 
 
 def _is_sdk(name: str) -> bool:
-    return name.startswith(SDK) and name[len(SDK) : len(SDK) + 1] in ("", ".")
+    return name.partition(".")[0] == SDK
 
 
 def _is_wanted(name: str) -> bool:
     return name in _awaited_libraries or _is_sdk(name) or name in _pools.awaited
-
-
-def _entering() -> None:
-    """Called at each scope entered, and when a module that has pools was imported after one."""
-    if _patched and _follows:
-        _pools.follow()
 
 
 # Modules
@@ -222,34 +189,32 @@ def _entering() -> None:
 def _patch_imported() -> None:
     for name in [name for name in list(sys.modules) if _is_wanted(name)]:
         module = sys.modules.get(name)
-        if module is not _known.get(name):
-            if not _finder.is_running(module) and id(module) not in _done:
-                _ran(module, list(sys.modules))
-            _known[name] = module
+        if id(module) not in _done and not _finder.is_running(module):
+            _ran(module)
+    _look_for_modules()
     _tell()
 
 
-def _ran(module: Any, users: list[str]) -> None:
-    """Patch a module whose code has run; ``users`` may have taken names from it by value."""
+def _ran(module: Any) -> None:
+    """Patch a module whose code has run."""
     if getattr(module, "__name__", "") in _pools.awaited:
-        return _entering()
+        return _pools.follow()
     with _lock:
-        if not _patched or not isinstance(module, ModuleType):
+        if not _workspace.in_force or not isinstance(module, ModuleType):
             return
         name = module.__name__
-        _known[name] = _done[id(module)] = module
+        _done[id(module)] = module
         try:
             rows = rows_of(name)
         except Exception as error:  # no wrapt, or a broken one: the SDK goes on without us
-            _complain(f"the table of seams ({type(error).__name__}: {error})", error)
+            return _complain(f"the table of seams ({type(error).__name__}: {error})", error)
+        # A second copy of the package, loaded for the table, may have taken over.
+        if not _workspace.in_force:
             return
-        if not _patched:  # a second copy of the package, loaded for the table, has taken over
-            return
-        if name in _awaited_libraries:
-            _lacking_module.active = True
+        _workspace.modules[name] = module
         for seam in rows:
             try:
-                state = _apply(seam, module, users, rows), ""
+                state = _apply(seam, module), ""
             except Exception as error:
                 state = FAILED, f"{type(error).__name__}: {error}"
                 _complain(f"{name}.{seam.attributes} ({state[1]})", error)
@@ -262,48 +227,40 @@ def _ran(module: Any, users: list[str]) -> None:
                 _complain(f"the connections of {name} ({type(error).__name__}: {error})", error)
 
 
-@functools.cache
-def _rows(sdk: bool) -> dict[str, list[Seam]]:
-    global _lacking_module
+def rows_of(name: str) -> list[Seam]:
+    """The rows that apply to the module of this name, of the SDK or of another library."""
     seams: Iterable[Seam]
-    if sdk:
+    if _is_sdk(name):
         from . import _senders
         from ._seams import SEAMS as seams
 
         _senders.on_misfit = _leave_to_edge
     else:
-        from . import _lacking as _lacking_module
         from ._libraries import SEAMS as seams
-    rows: dict[str, list[Seam]] = {}
-    for seam in seams:
-        rows.setdefault(seam.module, []).append(seam)
-    return rows
-
-
-def rows_of(name: str) -> list[Seam]:
-    """The rows that apply to the module of this name, of the SDK or of another library."""
-    rows = _rows(_is_sdk(name))
-    return rows.get(name, []) + rows.get(f"{name.rpartition('.')[0]}.*", [])
+    names = name, f"{name.rpartition('.')[0]}.*"
+    return [seam for seam in seams if seam.module in names]
 
 
 def _guard_edge(module: ModuleType, rows: list[Seam]) -> None:
     """Let what ``module`` sends by other libraries pass the edge, unless a row covers it."""
     from . import _edge, _senders
-    from ._seams import ALL_TO_SERVICE, FOR_REQUESTS
+    from ._seams import ALL_TO_SERVICE
 
-    name = module.__name__
-    if not _misfits and (name in FOR_REQUESTS or _is_covered(module, rows)):
+    if not _misfits and _is_covered(module, rows):
         return
-    service = None if name in ALL_TO_SERVICE else _senders.leads_to_service
-    _put_all(_edge.replaced(module, service))
+    service = None if module.__name__ in ALL_TO_SERVICE else _senders.leads_to_service
+    for place in list(_edge.replaced(module, service)):
+        _put(*place)
 
 
 def _is_covered(module: ModuleType, rows: list[Seam]) -> bool:
     """Whether rows that fit are more precise than the edge about all that ``module`` sends."""
     from . import _edge
-    from ._seams import ALL_TO_SERVICE
+    from ._seams import ALL_TO_SERVICE, FOR_REQUESTS
 
     covering = [seam for seam in rows if seam.covers]
+    if module.__name__ in FOR_REQUESTS:
+        return not any(seam.covers and state == FAILED for seam, state, _ in report())
     if not covering or module.__name__ in ALL_TO_SERVICE:
         return False
     covered = {path.partition(".")[0] for seam in covering for path in seam.covers.split()}
@@ -330,107 +287,90 @@ def _leave_to_edge(function: Any, error: Exception) -> None:
     _tell()
 
 
-def _put_all(replaced: Iterator[tuple[Any, str, Any]]) -> None:
-    for owner, name, instead in list(replaced):
-        _put(owner, name, _own(owner, name), instead)
-
-
 def _look_for_modules() -> None:
     """Note the rows whose module this release should have, and has not; and where a request object
     is no longer covered, cover the connections that other modules make for it."""
-    package = sys.modules.get(SDK)
-    if package is None or id(package) not in _done or _is_complete.get(SDK) is package:
+    global _compared
+    package = _workspace.modules.get(SDK)
+    if package is None or package is _compared:
         return
-    _is_complete[SDK] = package
-    from . import _edge, _senders
-    from ._seams import FOR_REQUESTS, SEAMS
+    _compared = package
+    from ._seams import FOR_REQUESTS
     from .hint.nearest import without_module
 
-    due = [seam for seam in SEAMS if seam not in _states and is_due(seam)]
+    due = [seam for seam, state, _ in report() if state == WAITING and is_due(seam)]
     for seam, reason in without_module(package, due):
         _states[seam] = FAILED, f"LookupError: {reason}"
         _complain(f"{seam.module} ({reason})", LookupError(reason))
-    if any(_states.get(seam, ("",))[0] == FAILED for seam in SEAMS if seam.covers):
-        for other in FOR_REQUESTS & sys.modules.keys():
-            _put_all(_edge.replaced(sys.modules[other], _senders.leads_to_service))
+    for name in FOR_REQUESTS & _workspace.modules.keys():
+        _guard_edge(_workspace.modules[name], [])
 
 
-def _put(owner: Any, name: str, original: Any, replacement: Any) -> None:
+def _put(owner: Any, name: str, replacement: Any) -> None:
+    original = _own(owner, name)
     setattr(owner, name, replacement)
-    _patches.append(_Patch(owner, name, original, replacement))
+    _patches.append((owner, name, original, replacement))
+    _exchange(owner, original, replacement)
 
 
-def _apply(seam: Seam, module: ModuleType, users: list[str], rows: list[Seam]) -> str:
-    targets = list(_targets(seam, module, rows))
+def _apply(seam: Seam, module: ModuleType) -> str:
+    targets = _targets(seam, module)
     made: dict[int, Any] = {}  # one function may stand under two names
     for owner, name in targets:
         original = _own(owner, name)
-        replacement = made.get(id(original)) or seam.adapter(original)
-        made[id(original)] = replacement
-        if replacement is original:
-            continue
-        _put(owner, name, original, replacement)
-        if owner is module:
-            _exchange(module, original, replacement, users)
+        replacement = made.setdefault(id(original), seam.adapter(original))
+        if replacement is not original:
+            _put(owner, name, replacement)
     return APPLIED if targets else ABSENT
 
 
-def _targets(seam: Seam, module: ModuleType, rows: list[Seam]) -> Iterator[tuple[Any, str]]:
+def _targets(seam: Seam, module: ModuleType) -> list[tuple[Any, str]]:
     """The owners and names of what a row stands for; raises LookupError where it is not there,
     though this release should have it."""
-    any_of = not seam.since  # of another library, whose releases differ
-    nothing = True
-    of_its_own = {path for row in rows for path in row.attributes.split()}
-    for path in seam.attributes.split():
-        path, _, name = path.rpartition(".")
-        owners: list[Any] = [module]
-        if path in ("*", "*(client)"):
-            owners = [
-                value
-                for value in vars(module).values()
-                if isinstance(value, type)
-                and value.__module__ == module.__name__
-                and (path == "*" or _is_made_with_client(value))
-            ]
-        elif path:
-            owners = [_sdks(_own(module, path), module, path)] if path in vars(module) else []
-        found = [(owner, name) for owner in owners if name in vars(owner)]
-        if name == "*":
-            found = [
-                (owner, key)
-                for owner in owners
-                for key, value in vars(owner).items()
-                if _is_public_method(key, value) and f"{owner.__name__}.{key}" not in of_its_own
-            ]
-        if not found and "*" not in path and not any_of and is_due(seam):
-            from .hint.nearest import missing_attribute
+    found: list[tuple[Any, str]] = []
+    missing = []
+    for attribute in seam.attributes.split():
+        path, _, name = attribute.rpartition(".")
+        here = [
+            (owner, key)
+            for owner in _owners(module, path)
+            for key, value in list(vars(owner).items())
+            if key == name or (name == "*" and _is_public_method(key, value))
+        ]
+        found += here
+        if not here and path != "*":
+            missing.append((path, name))
+    if seam.since and missing and is_due(seam):
+        from .hint.nearest import missing_attribute
 
-            raise LookupError(missing_attribute(module, path, name))
-        nothing = nothing and not found
-        yield from found
-    if any_of and nothing:
+        raise LookupError(missing_attribute(module, *missing[0]))
+    if not seam.since and not found:  # of another library, whose releases differ
         raise LookupError(f"{module.__name__} has no {seam.attributes.replace(' ', ' or ')}")
+    return found
+
+
+def _owners(module: ModuleType, path: str) -> list[Any]:
+    """``module`` itself where ``path`` is empty, its class of that name, or all of its own for
+    ``*``."""
+    if not path:
+        return [module]
+    if path == "*":
+        kinds = [value for value in vars(module).values() if isinstance(value, type)]
+        return [kind for kind in kinds if kind.__module__ == module.__name__]
+    if path not in vars(module):
+        return []
+    kind, place = _own(module, path), (module.__name__, path)
+    # Another patcher may have put a class there that is derived from the SDK's.
+    bases = getattr(kind, "__mro__", ())
+    sdks = [base for base in bases if (base.__module__, base.__qualname__) == place]
+    return sdks or [kind]
 
 
 def _own(owner: Any, name: str) -> Any:
     """What ``owner`` itself has under ``name``; of a module what a lazy import (PEP 810) means."""
     if isinstance(owner, type):
         return vars(owner).get(name, _INHERITED)
-    return getattr(owner, name)
-
-
-def _sdks(kind: Any, module: ModuleType, path: str) -> Any:
-    """The SDK's class ``path``; another patcher may have put one there that is derived from it."""
-    for base in getattr(kind, "__mro__", ()):
-        if (base.__module__, base.__qualname__) == (module.__name__, path):
-            return base
-    return kind
-
-
-def _is_made_with_client(kind: type) -> bool:
-    constructor = next(vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base))
-    code = getattr(constructor, "__code__", None)
-    return code is not None and "client" in code.co_varnames[: code.co_argcount]
+    return getattr(owner, name, None)
 
 
 def _is_public_method(name: str, value: object) -> bool:
@@ -439,42 +379,26 @@ def _is_public_method(name: str, value: object) -> bool:
     return not name.startswith(("_", "on_")) and isinstance(function, FunctionType)
 
 
-def _exchange(module: ModuleType, old: object, new: object, users: list[str]) -> None:
-    """Give ``new`` to those of ``users`` that have taken ``old`` by value from ``module``.
+def _exchange(owner: Any, old: object, new: object) -> None:
+    """Give ``new`` to the modules of the SDK that have taken ``old`` by value from ``owner``.
 
-    Not where ``module`` has itself taken it from elsewhere: each such place has a row of its own.
+    Not where ``owner`` has itself taken it from elsewhere: each such place has a row of its own.
     """
-    if getattr(old, "__module__", None) != module.__name__:
+    if not isinstance(owner, ModuleType) or getattr(old, "__module__", "") != owner.__name__:
         return
-    for name in filter(_is_sdk, users):
-        user = sys.modules.get(name)
-        if isinstance(user, ModuleType):
-            for key, value in list(vars(user).items()):
-                if value is old:
-                    setattr(user, key, new)
+    for name in filter(_is_sdk, list(sys.modules)):
+        names = getattr(sys.modules.get(name), "__dict__", {})
+        names.update({key: new for key, value in list(names.items()) if value is old})
 
 
 def is_due(seam: Seam) -> bool:
     """Whether the SDK release that is installed should have what a row stands for."""
-    release = numbers(sdk_release())
-    return numbers(seam.since) <= release and not (seam.until and numbers(seam.until) <= release)
+    return numbers(seam.since) <= numbers(sdk_release()) < numbers(seam.until or "999")
 
 
 def sdk_release() -> str:
-    """The version of the SDK, without importing it."""
-    version = sys.modules.get(SDK + ".version")
-    if version is not None:
-        return str(version.__version__)
-    from importlib import metadata
-
-    try:
-        return metadata.version(SDK)
-    except metadata.PackageNotFoundError:  # vendored
-        if SDK not in sys.modules:
-            raise
-        from importlib import import_module
-
-        return str(import_module(SDK + ".version").__version__)
+    """The version of the SDK, which need not be installed: it may be vendored, or in an archive."""
+    return str(import_module(f"{SDK}.version").__version__)
 
 
 def numbers(release: str) -> tuple[int, ...]:
@@ -486,24 +410,17 @@ def _complain(what: str, error: Exception) -> None:
     if os.environ.get("DASHSCOPE_WS_PATCH_STRICT", "").strip() == "1":
         message = f"cannot patch {what}: DASHSCOPE_WS_PATCH_STRICT=1 forbids to go on"
         raise SeamError(message) from error
-    if what not in _told:
-        _told.add(what)
-        _untold.append(what)
+    _complaints.setdefault(what, False)
 
 
 def _tell() -> None:
     """One warning for all that could not be applied since the last one."""
-    try:
-        _look_for_modules()
-    except SeamError:
-        raise
-    except Exception as error:  # no wrapt, which was told already
-        _complain(f"the table of seams ({type(error).__name__}: {error})", error)
-    told, _untold[:] = list(_untold), []
-    if told:
+    untold = [what for what, told in _complaints.items() if not told]
+    if untold:
+        _complaints.update(dict.fromkeys(untold, True))
         _workspace.warn(
-            f"cannot patch {'; '.join(told)}: what modules of dashscope send is recognised by its "
-            "host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see "
+            f"cannot patch {'; '.join(untold)}: what modules of dashscope send is recognised by "
+            "its host alone, other libraries are left alone; upgrade dashscope-ws-patch, and see "
             "`python -m dashscope_ws_patch doctor`"
         )
 

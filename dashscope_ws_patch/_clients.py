@@ -34,7 +34,7 @@ from ._decision import (
     workspace_in_headers,
 )
 from ._hosts import own_host, require_host_label, workspace_in_host
-from ._methods import Adapter, Disguised, method, stand_in
+from ._methods import Adapter, disguised, method
 from ._senders import MISFIT, NOTHING_SENT, OF_CLIENT, SENT, misfit
 from ._workspace import Scope
 from .hint.watch import fine, look
@@ -239,7 +239,7 @@ def upload(original: Any) -> Any:
         return _born(getattr(workspace, "born", None), original)(*args, **kwargs)
 
     # Pickled as the one in the SDK's own module, which stays.
-    return stand_in(Disguised, original, check_and_upload_local)
+    return disguised(original, check_and_upload_local)
 
 
 # HTTP

@@ -24,14 +24,13 @@ def method(make: _Make) -> Adapter:
 
     unseen({"make": make}, make.__module__)
 
-    def adapter(original: Any, disguise: Any = None) -> Any:
+    def adapter(original: Any) -> Any:
         if isinstance(original, types.MethodType):  # what another patcher has put back into a class
             return types.MethodType(adapter(original.__func__), original.__self__)
         for kind in (classmethod, staticmethod):
             if isinstance(original, kind):
                 real = issubclass(type(original), kind)
-                function = original.__func__ if real else _through(original, kind)
-                return kind(adapter(function, Disguised))
+                return kind(adapter(original.__func__ if real else _through(original, kind)))
         replacement = make(original)
         if replacement is original:
             return original
@@ -39,18 +38,17 @@ def method(make: _Make) -> Adapter:
         # A disguise costs as much as all the rest of a call: only where it tells something.
         flags = original.__code__.co_flags ^ replacement.__code__.co_flags
         # Up to CPython 3.10 typing.get_type_hints reads defaults by the code.
-        disguised = flags & LAZY or original.__name__ == "__init__" or _OLD_TYPING
-        if not disguised:
-            return replacement
-        return stand_in(disguise or _DisguisedMethod, original, replacement)
+        if flags & LAZY or original.__name__ == "__init__" or _OLD_TYPING:
+            return disguised(original, replacement)
+        return replacement
 
     return adapter
 
 
-def stand_in(base: Any, original: Any, call: Callable[..., Any]) -> Any:
-    """A proxy of ``original``, of a class of its own below ``base``, that is called as ``call`` is,
-    and not by a __call__ that hands all on to it."""
-    return type(base.__name__, (base,), {"__call__": staticmethod(call)})(original)
+def disguised(original: Any, call: Callable[..., Any]) -> Any:
+    """What passes for ``original``, and is called as ``call`` is, not by a __call__ that hands all
+    on to it."""
+    return type("Disguised", (_Disguised,), {"__call__": staticmethod(call)})(original)
 
 
 def _through(proxy: Any, kind: type) -> Any:
@@ -78,27 +76,22 @@ class _ByReference:
         found = operator.attrgetter(original.__qualname__)(import_module(original.__module__))
         return original.__qualname__ if found is self else (_first, (original,))
 
-    def __copy__(self) -> Any:
+    def __copy__(self, memo: Any = None) -> Any:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
+    __deepcopy__ = __copy__
 
 
-class Disguised(_ByReference, wrapt.ObjectProxy):  # type: ignore[misc]
-    """A function that passes for the one in whose place it stands, coroutine function or not, up to
-    its code and defaults."""
+class _Disguised(_ByReference, wrapt.ObjectProxy):  # type: ignore[misc]
+    """A function or method that passes for the one in whose place it stands, coroutine function or
+    not, up to its code and defaults; bound to an object it is a method like any other."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
 
 class Wrapper(_ByReference, wrapt.FunctionWrapper):  # type: ignore[misc]
     """A function or class, and what is called in its place."""
-
-
-class _DisguisedMethod(Disguised):
-    """The same; bound to an object it is a method like any other."""
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
 
 
 def _first(value: Any) -> Any:

@@ -3,9 +3,8 @@
 A row names a module of the SDK (below ``dashscope.``; ``package.*`` stands for those right below
 it), attributes of it, the adapter, and the releases that have them: from the first, up to but not
 including the second. Of attributes, ``Class.*`` stands for the public methods that the class itself
-defines, ``*.*`` for those of all classes of the module, ``*(client).*`` for those of the classes
-that are made with a client; handlers (``on_...``), which the SDK calls, and what has a row of its
-own are left out of these.
+defines, ``*.*`` for those of all classes of the module; handlers (``on_...``), which the SDK calls,
+are left out of these.
 
 What no row names is held to the rule of the edge (``_edge``): a row is for what must be more
 precise than that.
@@ -156,11 +155,11 @@ SEAMS = (
     row("v2.resources.tingwu", "TingWuRealtime.__init__", clients.session, "2.0.1"),
     row("v2.resources.tingwu", "TingWuRealtime.__enter__", clients.start_message, "2.0.1"),
     # the calls,
-    row("v2.resources.reinforcement_learning", "*(client).*", clients.on_behalf, "2.0.1"),
-    row("v2.resources.*", "*(client).*", sdk.at_call, "2.0.1"),
-    row("v2.resources.audio.*", "*(client).*", sdk.at_call, "2.0.1"),
-    row("v2.resources.chat.*", "*(client).*", sdk.at_call, "2.0.1"),
-    row("v2.resources.multimodal.*", "*(client).*", sdk.at_call, "2.0.1"),
+    row("v2.resources.reinforcement_learning", "*.*", clients.on_behalf, "2.0.1"),
+    row("v2.resources.*", "*.*", sdk.at_call, "2.0.1"),
+    row("v2.resources.audio.*", "*.*", sdk.at_call, "2.0.1"),
+    row("v2.resources.chat.*", "*.*", sdk.at_call, "2.0.1"),
+    row("v2.resources.multimodal.*", "*.*", sdk.at_call, "2.0.1"),
     row("v2.resources.audio.asr", "_stream_file_frames", sdk.at_call, "2.0.1"),
     # and what reads of a refusal.
     row("v2.transport.sse", "Stream.__iter__ AsyncStream._iterate", hint.reading, "2.0.1"),
@@ -175,7 +174,7 @@ SEAMS = (
         "1.26.2"),
     row("agentstudio.pagination", "CursorPage.get_next AsyncCursorPage.get_next", sdk.call,
         "1.26.2"),
-    row("agentstudio.resources.*", "*(client).*", sdk.at_call, "1.26.2"),
+    row("agentstudio.resources.*", "*.*", sdk.at_call, "1.26.2"),
     row("agentstudio.client", "Client.__init__ AsyncClient.__init__", studio.constructor, "1.26.2"),
     row("agentstudio.client", "_resolve_base_url", studio.base_url, "1.26.2"),
     row("agentstudio.transport", _RUNS, studio.transport, "1.26.2",

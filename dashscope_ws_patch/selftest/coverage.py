@@ -70,7 +70,7 @@ def watching() -> Iterator[set[CodeType]]:
 
 def rows_not_passed(ran: set[CodeType]) -> list[str]:
     """The rows that are applied and through which nothing has gone."""
-    by_place = {(id(p.owner), p.name): p.original for p in _activation._patches}
+    by_place = {(id(owner), name): old for owner, name, old, _ in _activation._patches}
     missed = []
     for seam, state, _ in _activation.report():
         if state == APPLIED and not any(
@@ -85,7 +85,7 @@ def _places(seam: Any) -> Iterator[tuple[Any, str]]:
     for name, module in list(sys.modules.items()):
         if name == seam.module or (package and name.rpartition(".")[0] == package):
             with contextlib.suppress(LookupError):
-                yield from _activation._targets(seam, module, _activation.rows_of(name))
+                yield from _activation._targets(seam, module)
 
 
 def _code(original: Any) -> Any:

@@ -196,10 +196,6 @@ def test_p10_the_very_objects_come_back() -> None:
     assert targets() == before
 
 
-def test_p15_the_modules_waited_for_are_those_of_the_table() -> None:
-    assert {seam.module for seam in _libraries.SEAMS} == _activation.LIBRARIES
-
-
 def test_p8_what_was_sent_in_another_scope_is_sent_again(with_clients: Loopback) -> None:
     with requests.Session() as session, httpx.Client(verify=trust()) as client:
         with use_workspace("ws_a"):
