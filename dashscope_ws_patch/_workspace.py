@@ -193,21 +193,6 @@ def set_workspace(workspace: str | None) -> ScopeToken:
     return enter(scope, Scope(workspace, None, outer))
 
 
-def carry_workspace(fn: F) -> F:
-    """``fn`` in the scope that holds here, wherever it is called: in a thread, process or machine.
-
-    Picklable if ``fn`` is, and a coroutine function, generator function or async generator function
-    if it is one; where it is unpickled, the shim is activated. Without a scope, and so where only
-    the environment names a workspace, it is ``fn`` itself. Raises TypeError for what is not
-    callable.
-    """
-    from . import _carry
-
-    if not callable(fn):
-        raise TypeError(f"carry_workspace(fn) takes a function, not {type(fn).__name__}")
-    return cast("F", _carry.handed_over(fn))
-
-
 def reset_workspace(token: ScopeToken) -> None:
     """Undo the ``set_workspace`` that returned ``token``.
 
