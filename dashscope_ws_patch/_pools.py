@@ -18,23 +18,16 @@ import types
 from collections.abc import Container, Iterator
 from typing import Any, Callable
 
-from ._carry import (
-    CONTEXT_VARIABLES,
-    _run_in,
-    carried,
-    carry_workspace,
-    in_none,
-    to_worker,
-    workspace_here,
-)
+from ._carry import CONTEXT_VARIABLES, _run_in, carried, in_none, to_worker, workspace_here
 from ._workspace import scope
 
 #: The modules that have pools, once a program has used a scope. Activation calls follow() again
 #: when one of them is imported after that.
 awaited: Container[str] = ()
-#: What stands in the place of each method that was found: our wrapper, or what another patcher has
-#: put around it. None before the first scope.
-_standing: list[Any] | None = None
+#: The classes that were found, and what stands in the place of each of their methods: our wrapper,
+#: or what another patcher has put around it.
+_classes: list[Any] = []
+_standing: list[tuple[Any, str, Any]] = []
 
 #: No code of the program runs when one of these is read.
 _PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
@@ -51,34 +44,34 @@ def follow() -> None:
     found before they came; in any thread, signal handler, forked process or program that ends. So
     nothing is imported and no lock is taken here, and two threads may both do it.
     """
-    global awaited, _standing
-    if _standing == [method for *_, method in _found()]:
-        return
-    awaited, standing = _MODULES, []
-    for owner, name, wrapper, method in _found():
-        if not _is_ours(inspect.unwrap(method, stop=_is_ours)) and hasattr(type(method), "__get__"):
-            bind = functools.partial(type(method).__get__, method)
-            setattr(owner, name, functools.wraps(method)(wrapper(bind)))
-        standing.append(vars(owner)[name])
-    _standing = standing
+    global awaited, _classes, _standing
+    classes = [getattr(sys.modules.get(module), name, None) for module, name in _CLASSES]
+    for owner, name, stands in _standing:
+        if vars(owner).get(name) is not stands:
+            break
+    else:
+        if classes == _classes:
+            return
+    awaited, standing = [module for module, _ in _CLASSES], []
+    for module, kind, name, wrapper in _METHODS:
+        owner = getattr(sys.modules.get(module), kind, None)
+        method: Any = getattr(owner, "__dict__", {}).get(name)
+        if method is not None:
+            bind = getattr(type(method), "__get__", None)
+            if bind and not _is_ours(inspect.unwrap(method, stop=_is_ours)):
+                wrapped = wrapper(functools.partial(bind, method))
+                setattr(owner, name, functools.wraps(method)(wrapped))
+            standing.append((owner, name, vars(owner)[name]))
+    _classes, _standing = classes, standing
 
 
 def unfollow() -> None:
     """Put the methods back, but for those that somebody else has replaced since."""
-    global awaited, _standing
-    for owner, name, _, method in _found():
-        while type(method) is types.FunctionType and _is_ours(method):
-            method = method.__wrapped__  # type: ignore[attr-defined]
-            setattr(owner, name, method)
-    awaited, _standing = (), None
-
-
-def _found() -> Iterator[tuple[Any, str, Any, Any]]:
-    """The methods that are there now: class, name, what is put around it, and what stands there."""
-    for module, kind, name, wrapper in _METHODS:
-        owner = getattr(sys.modules.get(module), kind, None)
-        if name in getattr(owner, "__dict__", ()):
-            yield owner, name, wrapper, vars(owner)[name]
+    global awaited, _classes, _standing
+    for owner, name, _ in _standing:
+        while type(vars(owner)[name]) is types.FunctionType and _is_ours(vars(owner)[name]):
+            setattr(owner, name, vars(owner)[name].__wrapped__)
+    awaited, _classes, _standing = (), [], []
 
 
 def _is_ours(method: Any) -> bool:
@@ -131,7 +124,7 @@ def _calling_back(bind: _Bind) -> Callable[..., Any]:
     """``add_done_callback`` of a future, which a worker calls, or whoever cancels it."""
 
     def add_done_callback(self: Any, fn: Any) -> Any:
-        handed = fn if scope.get() is None else carry_workspace(fn)
+        handed = fn if scope.get() is None else functools.partial(*to_worker(), fn)
         return bind(self, type(self))(functools.partial(in_none, handed))
 
     return add_done_callback
@@ -213,4 +206,4 @@ _METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     # A ThreadPool is a Pool, and apply() goes by apply_async().
     *(("multiprocessing.pool", "Pool", name, _around(_hand_over)) for name in _POOL),
 ]
-_MODULES = frozenset(module for module, *_ in _METHODS)
+_CLASSES = dict.fromkeys((module, kind) for module, kind, _, _ in _METHODS)

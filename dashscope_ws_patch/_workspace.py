@@ -234,24 +234,24 @@ def environment() -> Source:
     Warns once per process if both variables are set and differ.
     """
     global last_read, _warned
-    read = encoded.get(_FIRST), encoded.get(_SECOND)
+    first, second = encoded.get(_FIRST), encoded.get(_SECOND)
     known_first, known_second, meaning = last_read
     # The very objects, for as long as nobody sets the variables again.
-    if read[0] is known_first and read[1] is known_second and os.environ is environ:
+    if first is known_first and second is known_second and os.environ is environ:
         return meaning
-    first, second = variable(VARIABLES[0]), variable(VARIABLES[1])
-    name = VARIABLES[0] if first else VARIABLES[1]
+    values = [variable(name) for name in VARIABLES]
     found: Source = (None, None)
-    if first or second:
-        found = validate(first or second, f"the environment variable {name}"), name
-    if first and second and first != second and not _warned:
+    if any(values):
+        name = VARIABLES[0] if values[0] else VARIABLES[1]
+        found = validate(values[0] or values[1], f"the environment variable {name}"), name
+    if all(values) and values[0] != values[1] and not _warned:
         _warned = True
         warn(
-            f"{VARIABLES[0]}={masked(first)!r} and {VARIABLES[1]}={masked(second)!r} name "
+            f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
     if os.environ is environ:
-        last_read = (*read, found)
+        last_read = (first, second, found)
     return found
 
 
