@@ -41,9 +41,10 @@ _SERVICE = re.compile(
 # What stands between "//" and "/" of a URL, or a host by itself. A name that the libraries would
 # spell otherwise (escapes, a backslash, other alphabets) is none of the list.
 _AUTHORITY = re.compile(r"(?:[^?#\\]*@)?([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[?#].*)?", re.DOTALL)
-# A URL whose host is a workspace's, or the endpoint of a plan.
+# A URL whose host is a workspace's, or the endpoint of a plan. Blanks count: the SDK builds hosts
+# from its variables as they are.
 _OF_WORKSPACE = re.compile(
-    r"\s*(?:[^:/?#]+:)?//(?:[^/?#]*@)?([^/?#@:.{\s]+)\.[^/?#@:.\s]+"
+    r"\s*(?:[^:/?#]+:)?//(?:[^/?#]*@)?([^/?#@:.{]+)\.[^/?#@:.]+"
     rf"{re.escape(DOMAIN)}\.*(?::[^/?#@]*)?(?:[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
