@@ -6,10 +6,10 @@ environment variable DASHSCOPE_WORKSPACE (else DASHSCOPE_WORKSPACE_ID), read at 
 """
 
 from ._activation import SeamError, is_patched, patch, switched_off, unpatch
+from ._carry import carry_workspace
 from ._workspace import (
     ScopeToken,
     WorkspaceError,
-    carry_workspace,
     get_workspace,
     reset_workspace,
     set_workspace,

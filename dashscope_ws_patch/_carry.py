@@ -17,10 +17,10 @@ import types
 from _thread import get_ident
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
-from typing import Any, Callable
+from typing import Any, Callable, Union, cast
 
 from . import _workspace
-from ._workspace import scope, use_workspace
+from ._workspace import F, scope, use_workspace
 
 
 def unseen(namespace: Mapping[str, Any], of: str) -> None:
@@ -42,17 +42,16 @@ def _unseen(code: types.CodeType) -> types.CodeType:
     return code.replace(co_filename=file, co_consts=tuple(inner))
 
 
-#: What may hold, how to ask for it, and what it is where nothing holds. None of it may stay in the
-#: worker of a pool.
-CONTEXT_VARIABLES: list[tuple[Any, Callable[[], Any], Any]] = [(scope, scope.get, None)]
+#: What may hold, each None where it does not. None of it may stay in the worker of a pool.
+CONTEXT_VARIABLES: list[Any] = [scope]
 
 
-def variable(name: str, nothing: Any) -> Any:
+def variable(name: str) -> Any:
     """A variable of what holds for a call."""
-    made: Any = ContextVar(name, default=nothing)
+    made: Any = ContextVar(name, default=None)
     if getattr(sys.flags, "thread_inherit_context", False):
-        made = _Inherited(made, nothing)
-    CONTEXT_VARIABLES.append((made, made.get, nothing))
+        made = _Inherited(made)
+    CONTEXT_VARIABLES.append(made)
     return made
 
 
@@ -61,11 +60,11 @@ class _Inherited:
     (CPython 3.14 on). A worker that is started during a call would keep what holds for that call,
     so the first call that sets the variable has the pools followed."""
 
-    def __init__(self, variable: ContextVar[Any], nothing: Any) -> None:
-        self.get, self._set, self._nothing = variable.get, variable.set, nothing
+    def __init__(self, variable: ContextVar[Any]) -> None:
+        self.get, self._set = variable.get, variable.set
 
     def set(self, value: Any) -> None:
-        if value is not self._nothing and _workspace.on_scope is not None:
+        if value is not None and _workspace.on_scope is not None:
             _workspace.on_scope()
         self._set(value)
 
@@ -81,11 +80,10 @@ def carried(result: Any, holding: Holding) -> Any:
     if kind is types.CoroutineType:
         wrapped: Any = coroutine(Owned((result, holding)))
     elif kind is types.GeneratorType:
-        flags = result.gi_code.co_flags
-        steps = _awaitable_steps if flags & _AWAITABLE else _steps
-        wrapped = steps(result, _holding(holding))
+        steps = _awaitable_steps if result.gi_code.co_flags & _AWAITABLE else _steps
+        wrapped = steps(result, _held(holding))
     elif kind is types.AsyncGeneratorType:
-        wrapped = _async_generator(result, _holding(holding))
+        wrapped = _async_generator(result, _held(holding))
     else:
         return result
     wrapped.__name__, wrapped.__qualname__ = result.__name__, result.__qualname__
@@ -95,12 +93,7 @@ def carried(result: Any, holding: Holding) -> Any:
 def in_scope(fn: Callable[..., Any], *holding: tuple[ContextVar[Any], Any]) -> Callable[..., Any]:
     """A callable that runs ``fn``, and what it returns to run later, where ``holding`` holds, and
     leaves its thread as it was."""
-
-    @functools.wraps(fn, updated=())
-    def in_scope(*args: Any, **kwargs: Any) -> Any:
-        return carried(run(_holding(holding), functools.partial(fn, *args, **kwargs)), holding)
-
-    return in_scope
+    return functools.partial(_run_in, holding, fn)
 
 
 def in_none(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -109,11 +102,11 @@ def in_none(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     One frame, and no set where nothing holds here either: asyncio looks up names this way.
     """
     found = []
-    for variable, get, nothing in CONTEXT_VARIABLES:
-        value = get()
-        if value is not nothing:
+    for variable in CONTEXT_VARIABLES:
+        value = variable.get()
+        if value is not None:
             found.append((variable, value))
-            variable.set(nothing)
+            variable.set(None)
     try:
         return fn(*args, **kwargs)
     finally:
@@ -125,27 +118,28 @@ def in_none(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 _AWAITABLE = inspect.CO_ITERABLE_COROUTINE
 
-Holding = Iterable[Sequence[Any]]  # of: the variable, its value in the work
-Held = list[list[Any]]  # and its value around the work
+#: What holds in some work: pairs of a variable and its value there; a ``use_workspace``, which is
+#: entered for the work, or None for no scope.
+Holding = Union[Iterable[Sequence[Any]], use_workspace, None]
+#: The same for one piece of work. While that runs, each pair has the value around the work.
+Held = list[list[Any]]
 
 
-def _holding(holding: Holding) -> Held:
-    return [[each[0], each[1], None] for each in holding]
+def _held(holding: Any) -> Held:
+    if holding is None or isinstance(holding, use_workspace):
+        return [[scope, holding and holding._entered()]]
+    return [[variable, value] for variable, value in holding]
 
 
-def put(held: Held) -> None:
+def exchange(held: Held) -> None:
+    """Put what is held in place, or take it back: what the work has set is held for its next step.
+
+    Values are set back, and nothing is reset: see _workspace.enter.
+    """
     for each in held:
-        variable = each[0]
-        each[2] = variable.get()
-        variable.set(each[1])
-
-
-def take_back(held: Held) -> None:
-    # Values are set back, and nothing is reset: see _workspace.enter.
-    for each in held:
-        variable = each[0]
+        variable, value = each
         each[1] = variable.get()
-        variable.set(each[2])
+        variable.set(value)
 
 
 #: The thread in which the garbage collector runs, or 0. Up to CPython 3.11 it may have interrupted
@@ -161,35 +155,35 @@ def _collector(phase: str, info: object) -> None:
     others have left: a generator whose reader is gone goes on to its ``finally``. Nothing holds
     while it does so; what is to end in a scope brings that along (see ``decorated``)."""
     global _collecting, _interrupted
-    _collecting = get_ident() if phase == "start" else 0
-    if _SETS_ARE_SAFE and phase == "start":
-        _interrupted = [[v, none, None] for v, get, none in CONTEXT_VARIABLES if get() is not none]
-        put(_interrupted)
-    elif _SETS_ARE_SAFE:
-        take_back(_interrupted)
+    if not _SETS_ARE_SAFE:
+        _collecting = get_ident() if phase == "start" else 0
+        return
+    if phase == "start":
+        _interrupted = [[each, None] for each in CONTEXT_VARIABLES if each.get() is not None]
+    exchange(_interrupted)
 
 
 _SETS_ARE_SAFE = sys.version_info >= (3, 12)
 gc.callbacks.append(_collector)
 
 
-def run(held: Held, fn: Callable[[], Any]) -> Any:
-    put(held)
+def run(held: Held, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    exchange(held)
     try:
-        return fn()
+        return fn(*args, **kwargs)
     finally:
-        take_back(held)
+        exchange(held)
 
 
 def _step(held: Held, step: Callable[..., Any], value: Any) -> Any:
-    if _collecting and not _SETS_ARE_SAFE and _collecting == get_ident():
-        return copy_context().run(run, held, functools.partial(step, value))
-    put(held)
+    if _collecting and _collecting == get_ident():
+        return copy_context().run(run, held, step, value)
+    exchange(held)
     try:
         return step(value)
     finally:
         value = None  # an error that is thrown must not be kept by its own traceback
-        take_back(held)
+        exchange(held)
 
 
 def _generator_function(begin: Callable[..., Any]) -> Callable[..., Generator[Any, Any, Any]]:
@@ -221,11 +215,7 @@ def _as_given(*begun: Any) -> Any:
 
 
 _steps = _generator_function(_as_given)
-
-
-@types.coroutine
-def _awaitable_steps(inner: Any, held: Held) -> Generator[Any, Any, Any]:
-    return (yield from _steps(inner, held))
+_awaitable_steps: Any = types.coroutine(_generator_function(_as_given))
 
 
 class Owned(tuple):  # type: ignore[type-arg]
@@ -243,7 +233,7 @@ async def coroutine(owned: Owned) -> Any:
     inner, holding = owned
     for each in holding:
         if each[0].get() is not each[1]:
-            return await _awaitable_steps(inner, _holding(holding))
+            return await _awaitable_steps(inner, _held(holding))
     return await inner  # it holds here as well
 
 
@@ -252,7 +242,7 @@ def first_step(inner: Any) -> Any:
     one alone and closes it, and the outer one closes this one: the garbage collector, which may
     find both at once, must not close it before."""
     hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, _left_to_the_outer)
+    sys.set_asyncgen_hooks(None, lambda generator: None)
     try:
         return inner.__anext__()
     finally:
@@ -277,10 +267,6 @@ def _async_generator_function(begin: Callable[..., Any]) -> Callable[..., Any]:
                 step = inner.athrow(error)
 
     return in_scope
-
-
-def _left_to_the_outer(generator: Any) -> None:
-    pass
 
 
 _async_generator = _async_generator_function(_as_given)
@@ -327,14 +313,26 @@ def decorated(manager: use_workspace, function: Callable[..., Any]) -> Callable[
     return functools.wraps(function)(made)
 
 
-def handed_over(fn: Callable[..., Any]) -> Any:
-    """``fn`` in the scope that holds here, wherever it is called; itself if none does."""
-    entered = scope.get()
-    if entered is None:
-        return fn
+def carry_workspace(fn: F) -> F:
+    """``fn`` in the scope that holds here, wherever it is called: in a thread, process or machine.
+
+    Picklable if ``fn`` is, and a coroutine function, generator function or async generator function
+    if it is one; where it is unpickled, the shim is activated. Without a scope, and so where only
+    the environment names a workspace, it is ``fn`` itself. Raises TypeError for what is not
+    callable.
+    """
+    if not callable(fn):
+        raise TypeError(f"carry_workspace(fn) takes a function, not {type(fn).__name__}")
+    here = workspace_here()
     # A partial of functions that can be imported: pickled by every engine, and known by all of them
     # for the kind of function that it is.
-    return functools.partial(_kind(fn), use_workspace(entered.workspace), fn)
+    return fn if here is None else cast("F", functools.partial(_kind(fn), here, fn))
+
+
+def workspace_here() -> use_workspace | None:
+    """The workspace of the scope that holds here, to be entered elsewhere; None for no scope."""
+    entered = scope.get()
+    return None if entered is None else use_workspace(entered.workspace)
 
 
 def to_worker() -> Any:
@@ -345,8 +343,8 @@ def to_worker() -> Any:
     function to be called and its arguments: one callable made of them all would have to be pickled
     on its way to another interpreter.
     """
-    entered = scope.get()
-    return (_run_in, use_workspace(entered.workspace)) if entered else (in_none,)
+    here = workspace_here()
+    return (in_none,) if here is None else (_run_in, here)
 
 
 def _kind(function: Any) -> Callable[..., Any]:
@@ -363,17 +361,17 @@ def _kind(function: Any) -> Callable[..., Any]:
     return _run_in
 
 
-def _begin(manager: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    holding = ((scope, manager and manager._entered()),)
-    return run(_holding(holding), functools.partial(fn, *args, **kwargs)), _holding(holding)
+def _begin(holding: Holding, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    held = _held(holding)
+    return run(held, fn, *args, **kwargs), held
 
 
-def _run_in(manager: use_workspace | None, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-    return carried(*_begin(manager, fn, *args, **kwargs))
+def _run_in(holding: Holding, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return carried(*_begin(holding, fn, *args, **kwargs))
 
 
-async def _await_in(manager: use_workspace, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-    return await _run_in(manager, fn, *args, **kwargs)
+async def _await_in(holding: Holding, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return await _run_in(holding, fn, *args, **kwargs)
 
 
 _iterate_in = _generator_function(_begin)

@@ -94,9 +94,9 @@ BY_SDK, BY_PROGRAM, BY_CALL = Chosen
 
 #: The workspace that the calling code names for the call under way. Requests that the SDK makes
 #: because of that call read it.
-told: ContextVar[str | None] = _carry.variable("dashscope_ws_patch.told", None)
+told: ContextVar[str | None] = _carry.variable("dashscope_ws_patch.told")
 #: The scope in which the object was made whose request is under way (rule 4).
-born: ContextVar[Scope | None] = _carry.variable("dashscope_ws_patch.born", None)
+born: ContextVar[Scope | None] = _carry.variable("dashscope_ws_patch.born")
 
 scope_here, _told_here, _born_here = _workspace.scope.get, told.get, born.get
 

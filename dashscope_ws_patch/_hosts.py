@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
 from . import _workspace
 from ._workspace import HOSTS, OFF, ON, OWN_HOST, WorkspaceError, masked, validate
@@ -30,15 +30,6 @@ SHARED = {
     "cn-hongkong.dashscope.aliyuncs.com": "cn-hongkong",
 }
 
-HOSTS_RULE = (
-    "an entry is a host name such as 'gateway.corp.example', or '.internal.example' for all of its "
-    "subdomains, with neither scheme, port, path nor wildcard"
-)
-
-OWN_HOST_RULE = (
-    "it may be 1 (the host in the region of the shared one), a region such as 'eu-central-1' (the "
-    "host there), or 0 (the shared host stays)"
-)
 #: What ``patch(own_host=)`` has asked for; None leaves it to the variable.
 asked: str | None = None
 
@@ -53,6 +44,13 @@ _SERVICE = re.compile(
 # What stands between "//" and "/" of a URL, or a host by itself. A name that the libraries would
 # spell otherwise (escapes, a backslash, other alphabets) is none of the list.
 _AUTHORITY = re.compile(r"(?:[^?#\\]*@)?([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[?#].*)?", re.DOTALL)
+# A URL whose host is a workspace's, or the endpoint of a plan. Blanks count: the SDK builds hosts
+# from its variables as they are.
+_OF_WORKSPACE = re.compile(
+    r"\s*(?:[^:/?#]+:)?//(?:[^/?#]*@)?([^/?#@:.{]+)\.[^/?#@:.]+"
+    rf"{re.escape(DOMAIN)}\.*(?::[^/?#@]*)?(?:[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _ENTRY = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 _REGION = re.compile("[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -69,27 +67,19 @@ def workspace_in_host(url: object) -> str | None:
 
 @functools.lru_cache(1024)
 def _label(url: str) -> str | None:
-    try:
-        host = urlsplit(url).netloc.rpartition("@")[2].partition(":")[0].rstrip(".")
-    except ValueError:  # no URL: whoever sends to it says so
-        return None
-    label, dot, region = host[: -len(DOMAIN)].partition(".")
-    if not host.lower().endswith(DOMAIN) or not dot or not region or "." in region:
-        return None
-    return None if "{" in label or label.lower() in PLANS else label
+    found = _OF_WORKSPACE.fullmatch(url)
+    return None if found is None or found[1].lower() in PLANS else found[1]
 
 
 @functools.lru_cache(1024)
 def with_host_workspace(url: str, workspace: str) -> str:
-    """``url`` with the workspace label of its host replaced.
+    """``url``, whose host names a workspace, with that label replaced.
 
     Raises WorkspaceError where ``workspace`` is no host label: RFC 1035 allows 63 characters.
     """
     require_host_label(workspace)
-    parts = urlsplit(url)
-    before, at, host = parts.netloc.rpartition("@")
-    host = workspace + host[len(workspace_in_host(url) or "") :]
-    return urlunsplit(parts._replace(netloc=before + at + host))
+    found: Any = _OF_WORKSPACE.fullmatch(url)
+    return url[: found.start(1)] + workspace + url[found.end(1) :]
 
 
 def on_host_of(url: str, workspace: str, region: str) -> str:
@@ -160,8 +150,9 @@ def _entries(text: str) -> list[str]:
     for entry in filter(None, entries):
         if not _ENTRY.fullmatch(entry):
             raise WorkspaceError(
-                f"the environment variable {HOSTS} has the entry {masked(entry, 253)!r}, but "
-                f"{HOSTS_RULE}"
+                f"the environment variable {HOSTS} has the entry {masked(entry, 253)!r}, but an "
+                "entry is a host name such as 'gateway.corp.example', or '.internal.example' for "
+                "all of its subdomains, with neither scheme, port, path nor wildcard"
             )
     return [entry.lower() for entry in entries if entry]
 
@@ -213,5 +204,9 @@ def ask_for_own_host(wanted: bool | str) -> None:
 
 def _require_region(name: str) -> str:
     if not _REGION.fullmatch(name):
-        raise WorkspaceError(f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but {OWN_HOST_RULE}")
+        raise WorkspaceError(
+            f"{OWN_HOST} (or own_host=) is {masked(name)!r}, but it may be 1 (the host in the "
+            "region of the shared one), a region such as 'eu-central-1' (the host there), or 0 "
+            "(the shared host stays)"
+        )
     return name

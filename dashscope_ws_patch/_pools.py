@@ -18,8 +18,8 @@ import types
 from collections.abc import Container, Iterator
 from typing import Any, Callable
 
-from . import _workspace
-from ._carry import CONTEXT_VARIABLES, _run_in, carried, handed_over, in_none, to_worker
+from ._carry import CONTEXT_VARIABLES, _run_in, carried, in_none, to_worker, workspace_here
+from ._workspace import scope
 
 #: The modules that have pools, once a program has used a scope. Activation calls follow() again
 #: when one of them is imported after that.
@@ -32,6 +32,10 @@ _standing: list[tuple[Any, str, Any]] = []
 #: No code of the program runs when one of these is read.
 _PLAIN = (list, tuple, range, str, bytes, dict, set, frozenset, type(None))
 
+# What is bound to an object natively, by its ``__get__``: another patcher's may be anything. What
+# has none, such as a mock, is left alone.
+_Bind = Callable[[Any, Any], Callable[..., Any]]
+
 
 def follow() -> None:
     """Patch the pools of the standard library: how they are given work, and make their workers.
@@ -42,8 +46,8 @@ def follow() -> None:
     """
     global awaited, _classes, _standing
     classes = [getattr(sys.modules.get(module), name, None) for module, name in _CLASSES]
-    for owner, name, method in _standing:
-        if vars(owner).get(name) is not method:
+    for owner, name, stands in _standing:
+        if vars(owner).get(name) is not stands:
             break
     else:
         if classes == _classes:
@@ -51,10 +55,12 @@ def follow() -> None:
     awaited, standing = [module for module, _ in _CLASSES], []
     for module, kind, name, wrapper in _METHODS:
         owner = getattr(sys.modules.get(module), kind, None)
-        if name in getattr(owner, "__dict__", ()):
-            method = vars(owner)[name]
-            if not _is_ours(inspect.unwrap(method, stop=_is_ours)):
-                setattr(owner, name, wrapper(method))
+        method: Any = getattr(owner, "__dict__", {}).get(name)
+        if method is not None:
+            bind = getattr(type(method), "__get__", None)
+            if bind and not _is_ours(inspect.unwrap(method, stop=_is_ours)):
+                wrapped = wrapper(functools.partial(bind, method))
+                setattr(owner, name, functools.wraps(method)(wrapped))
             standing.append((owner, name, vars(owner)[name]))
     _classes, _standing = classes, standing
 
@@ -72,22 +78,14 @@ def _is_ours(method: Any) -> bool:
     return getattr(method, "__globals__", None) is globals()
 
 
-def _bind(original: Any) -> Callable[..., Any]:
-    """How ``original``, whatever it is, is bound to a pool: as natively, by its ``__get__``."""
-    get = getattr(type(original), "__get__", None)
-    return functools.partial(get, original) if get else lambda *_: original
-
-
-def _submitting(original: Any) -> Callable[..., Any]:
+def _submitting(bind: _Bind) -> Callable[..., Any]:
     """``submit`` of an executor of threads, or of interpreters (CPython 3.14 on). What these are
     given runs in another interpreter, where no _WorkItem.run of this one isolates it."""
-    bind = _bind(original)
 
-    @functools.wraps(original)
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         bound = bind(self, type(self))
-        for _, get, nothing in CONTEXT_VARIABLES:
-            if get() is not nothing:
+        for variable in CONTEXT_VARIABLES:
+            if variable.get() is not None:
                 return in_none(bound, *to_worker(), fn, *args, **kwargs)
         interpreters = sys.modules.get("concurrent.futures.interpreter")
         if isinstance(self, getattr(interpreters, "InterpreterPoolExecutor", ())):
@@ -102,12 +100,10 @@ def _submit(bound: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     return in_none(bound, *to_worker(), fn, *args, **kwargs)
 
 
-def _running(original: Any) -> Callable[..., Any]:
+def _running(bind: _Bind) -> Callable[..., Any]:
     """``run`` of a piece of work, which a thread calls: in no scope, even where the work was handed
     over before pools were followed. A scope that the work sets and does not reset ends with it."""
-    bind, scope = _bind(original), _workspace.scope
 
-    @functools.wraps(original)
     def run(self: Any, *args: Any) -> Any:
         found = scope.get()
         if found is not None:
@@ -124,13 +120,11 @@ def _running(original: Any) -> Callable[..., Any]:
     return run
 
 
-def _calling_back(original: Any) -> Callable[..., Any]:
+def _calling_back(bind: _Bind) -> Callable[..., Any]:
     """``add_done_callback`` of a future, which a worker calls, or whoever cancels it."""
-    bind, scope = _bind(original), _workspace.scope
 
-    @functools.wraps(original)
     def add_done_callback(self: Any, fn: Any) -> Any:
-        handed = fn if scope.get() is None else handed_over(fn)
+        handed = fn if scope.get() is None else functools.partial(*to_worker(), fn)
         return bind(self, type(self))(functools.partial(in_none, handed))
 
     return add_done_callback
@@ -139,10 +133,7 @@ def _calling_back(original: Any) -> Callable[..., Any]:
 def _around(hand_over: Callable[..., Any]) -> Callable[..., Any]:
     """A method that calls ``hand_over`` with what has stood in its place."""
 
-    def wrapper(original: Any) -> Callable[..., Any]:
-        bind = _bind(original)
-
-        @functools.wraps(original)
+    def wrapper(bind: _Bind) -> Callable[..., Any]:
         def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return hand_over(bind(self, type(self)), *args, **kwargs)
 
@@ -157,33 +148,30 @@ def _map(bound: Any, /, *args: Any, **kwargs: Any) -> Any:
     are read, by whoever does."""
     if args and kwargs.get("chunksize", 1) != 1:
         args = (functools.partial(*to_worker(), args[0]), *args[1:])
-    results, here = bound(*args, **kwargs), _workspace.scope
-    return carried(results, [(here, here.get())]) if kwargs.get("buffersize") else results
+    results = bound(*args, **kwargs)
+    return carried(results, [(scope, scope.get())]) if kwargs.get("buffersize") else results
 
 
-def _pool_map(bound: Any, func: Any, iterable: Any, *more: Any, **named: Any) -> Any:
+def _hand_over(bound: Any, /, *args: Any, **named: Any) -> Any:
     """A method of a Pool that is given functions to call, in its workers or when they are done, and
-    what a thread of it reads. ``more`` are at most a chunk size and two callbacks."""
-
-    def handed(fn: Any) -> Any:
-        return fn if fn is None else functools.partial(*to_worker(), fn)
-
-    if type(iterable) not in _PLAIN:
-        here = _workspace.scope.get()
-        manager = _workspace.use_workspace(here.workspace) if here else None
-        run = functools.partial(_run_in, manager)
-        iterable = (_Sized if hasattr(iterable, "__len__") else _Read)(run, iterable)
-    named = {key: handed(each) if "callback" in key else each for key, each in named.items()}
-    return in_none(bound, handed(func), iterable, *more[:1], *map(handed, more[1:]), **named)
+    what the worker or a thread of the pool reads. All of them have the same order of arguments."""
+    handed = [_handed(place, value) for place, value in enumerate(args)]
+    named = {name: _handed(name, value) for name, value in named.items()}
+    return in_none(bound, *handed, **named)
 
 
-def _apply(bound: Any, func: Any, args: Any = (), kwds: Any = {}, *more: Any, **named: Any) -> Any:  # noqa: B006
-    """``apply_async`` of a Pool: the worker reads the arguments, in the scope of the function."""
-    return _pool_map(bound, _call, (func, args, kwds), {}, *more, **named)
+_FUNCTIONS = (0, 3, 4, "func", "callback", "error_callback")
+_READ = (1, "iterable", "args")
 
 
-def _call(func: Any, args: Any, kwds: Any) -> Any:
-    return func(*args, **kwds)
+def _handed(place: Any, value: Any) -> Any:
+    if place in _FUNCTIONS and value is not None:
+        return functools.partial(*to_worker(), value)
+    if place in _READ and type(value) not in _PLAIN:
+        run = functools.partial(_run_in, workspace_here())
+        return (_Sized if hasattr(value, "__len__") else _Read)(run, value)
+    # Keywords, which are read at once; a chunk size has none.
+    return dict(value) if place in (2, "kwds") and hasattr(value, "keys") else value
 
 
 class _Read:
@@ -205,7 +193,7 @@ def _each(items: Any) -> Iterator[Any]:
     yield from items
 
 
-_POOL = ("map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+_POOL = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
 #: The methods, by module and class, and what is put around each.
 _METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     ("concurrent.futures._base", "Executor", "map", _around(_map)),
@@ -216,7 +204,6 @@ _METHODS: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     ("concurrent.futures.process", "ProcessPoolExecutor", "map", _around(_map)),
     ("multiprocessing.pool", "Pool", "__init__", _around(in_none)),
     # A ThreadPool is a Pool, and apply() goes by apply_async().
-    ("multiprocessing.pool", "Pool", "apply_async", _around(_apply)),
-    *(("multiprocessing.pool", "Pool", name, _around(_pool_map)) for name in _POOL),
+    *(("multiprocessing.pool", "Pool", name, _around(_hand_over)) for name in _POOL),
 ]
 _CLASSES = dict.fromkeys((module, kind) for module, kind, _, _ in _METHODS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,11 +32,6 @@ OWN_HOST = "DASHSCOPE_WS_PATCH_OWN_HOST"
 #: What switches of this package may say, in any capitalisation; "" is unset.
 ON, OFF = ("1", "on", "true", "yes"), ("", "0", "off", "false", "no")
 
-RULE = (
-    "a workspace is 1 to 64 of the characters A-Z a-z 0-9 _ -, the first a letter or digit, "
-    "such as 'ws_QTggmeA1b2c3' or 'llm-x1y2' (the console shows it under 业务空间管理)"
-)
-
 
 class WorkspaceError(ValueError):
     """A workspace breaks the rule ``[A-Za-z0-9][A-Za-z0-9_-]{0,63}``.
@@ -57,17 +51,18 @@ def validate(value: object, origin: str) -> str:
         raise TypeError(f"{origin} must be a str or None, not {type(value).__name__}")
     plain = value.replace("_", "a").replace("-", "a")
     if not (0 < len(value) <= 64 and plain.isascii() and plain.isalnum() and value[0].isalnum()):
-        raise WorkspaceError(f"{origin} is {masked(value)!r}, but {RULE}")
+        raise WorkspaceError(
+            f"{origin} is {masked(value)!r}, but a workspace is 1 to 64 of the characters A-Z a-z "
+            "0-9 _ -, the first a letter or digit, such as 'ws_QTggmeA1b2c3' or 'llm-x1y2' (the "
+            "console shows it under 业务空间管理)"
+        )
     return str.__str__(value)  # a subclass (an enum member, say) must not reach a header
 
 
-#: The service's ids have about 20 characters: what is longer could be an API key.
-_LONGEST_SHOWN = 24
-
-
-def masked(value: str, longest: int = _LONGEST_SHOWN) -> str:
-    """``value`` for a message or report. What could be an API key in the place of a workspace, or
-    of what is at most ``longest``, is shown by its first four characters and its length."""
+def masked(value: str, longest: int = 24) -> str:
+    """``value`` for a message or report. What could be an API key in the place of a workspace (the
+    service's ids have about 20 characters), or of what is at most ``longest``, is shown by its
+    first four characters and its length."""
     import re
 
     if len(value) <= longest and not re.search(r"(?ai)(?<![a-z0-9])sk-", value):
@@ -158,12 +153,7 @@ class use_workspace:
         enter(scope, self._entered())
         return self._workspace
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         # Leave what was entered *in this context*: no token is kept on the object, so it can be
         # shared; and a set_workspace() left behind inside the block goes with it.
         entered = scope.get()
@@ -191,21 +181,6 @@ def set_workspace(workspace: str | None) -> ScopeToken:
     if outer is not None and outer.owner is None:
         outer = outer.outer  # a worker that never resets must not keep all that it ever set
     return enter(scope, Scope(workspace, None, outer))
-
-
-def carry_workspace(fn: F) -> F:
-    """``fn`` in the scope that holds here, wherever it is called: in a thread, process or machine.
-
-    Picklable if ``fn`` is, and a coroutine function, generator function or async generator function
-    if it is one; where it is unpickled, the shim is activated. Without a scope, and so where only
-    the environment names a workspace, it is ``fn`` itself. Raises TypeError for what is not
-    callable.
-    """
-    from . import _carry
-
-    if not callable(fn):
-        raise TypeError(f"carry_workspace(fn) takes a function, not {type(fn).__name__}")
-    return cast("F", _carry.handed_over(fn))
 
 
 def reset_workspace(token: ScopeToken) -> None:
@@ -259,27 +234,24 @@ def environment() -> Source:
     Warns once per process if both variables are set and differ.
     """
     global last_read, _warned
-    if os.environ is environ:
-        first, second = encoded.get(_FIRST), encoded.get(_SECOND)
-    else:  # a program has put a mapping of its own into its place
-        first, second = os.environ.get(VARIABLES[0]), os.environ.get(VARIABLES[1])
+    first, second = encoded.get(_FIRST), encoded.get(_SECOND)
     known_first, known_second, meaning = last_read
     # The very objects, for as long as nobody sets the variables again.
-    if first is known_first and second is known_second:
+    if first is known_first and second is known_second and os.environ is environ:
         return meaning
-    values = [(os.environ.get(name) or "").strip() for name in VARIABLES]
+    values = [variable(name) for name in VARIABLES]
     found: Source = (None, None)
-    for name, value in zip(VARIABLES, values):
-        if value:
-            found = (validate(value, f"the environment variable {name}"), name)
-            break
+    if any(values):
+        name = VARIABLES[0] if values[0] else VARIABLES[1]
+        found = validate(values[0] or values[1], f"the environment variable {name}"), name
     if all(values) and values[0] != values[1] and not _warned:
         _warned = True
         warn(
             f"{VARIABLES[0]}={masked(values[0])!r} and {VARIABLES[1]}={masked(values[1])!r} name "
             f"different workspaces: {VARIABLES[0]} is used; unset one of them"
         )
-    last_read = (first, second, found)
+    if os.environ is environ:
+        last_read = (first, second, found)
     return found
 
 
@@ -291,11 +263,8 @@ def outside_scopes(found: str | None) -> Source:
     """
     if os.environ is not environ or encoded.get(_REQUIRE) is not None:
         require_scope()
-    if found:
-        workspace = by_rule(found)
-        if workspace is not None:
-            return workspace, "client"
-    return environment()
+    workspace = by_rule(found)
+    return environment() if workspace is None else (workspace, "client")
 
 
 def require_scope() -> None:

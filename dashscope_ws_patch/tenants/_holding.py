@@ -32,10 +32,10 @@ def holding(named: Any) -> Held:
     Raises WorkspaceError for a malformed workspace, TypeError for what is no ``str`` or None.
     """
     if named is None:
-        return [[scope, None, None]]
+        return [[scope, None]]
     entered = use_workspace(None if named == "" else named)._entered()
     entered.outer = None  # the worker's
-    return [[scope, entered, None]]
+    return [[scope, entered]]
 
 
 def holding_beside(named: Any) -> Held:

@@ -51,7 +51,7 @@ def _of(request: Any) -> Any:
 
 def _on_behalf(named: Any) -> Held:
     """What holds for what Celery does with a message, beside running its task."""
-    return [*holding_beside(named), [_named, named, None]]
+    return [*holding_beside(named), [_named, named]]
 
 
 _HANDLERS = {"task_before_start", "task_on_success", "task_after_return"}
@@ -93,7 +93,7 @@ def _kept(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original, updated=())
     def kept(*args: Any, **kwargs: Any) -> Any:
-        return run([[scope, scope.get(), None]], functools.partial(original, *args, **kwargs))
+        return run([[scope, scope.get()]], functools.partial(original, *args, **kwargs))
 
     return kept
 

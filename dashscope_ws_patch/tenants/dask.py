@@ -20,7 +20,7 @@ import dask
 import distributed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from .._carry import carried, handed_over
+from .._carry import carried, carry_workspace
 from ._holding import holding, named_here
 
 ANNOTATION = "dashscope_workspace"
@@ -67,7 +67,7 @@ def _follow_clients() -> None:
             if key is not None and named is not None:
                 keys = [_own(each, named) for each in key] if isinstance(key, list) else None
                 kwargs["key"] = keys or _own(key, named)
-            return original(self, handed_over(func), *args, **kwargs)
+            return original(self, carry_workspace(func), *args, **kwargs)
 
         return hand_over
 

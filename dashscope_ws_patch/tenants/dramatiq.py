@@ -15,7 +15,7 @@ from typing import Any
 
 import dramatiq
 
-from .._carry import put, run, take_back
+from .._carry import exchange, run
 from ._holding import holding, holding_beside, named_here
 
 OPTION = "dashscope_workspace"
@@ -72,7 +72,7 @@ class Workspaces(dramatiq.Middleware):  # type: ignore[misc]
     def before_process_message(self, broker: Any, message: Any) -> None:
         _local.said = (message.options.get(OPTION),)
         _local.held = holding_beside(*_local.said)  # a malformed one is its actor's own error
-        put(_local.held)
+        exchange(_local.held)
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
@@ -81,4 +81,4 @@ class Workspaces(dramatiq.Middleware):  # type: ignore[misc]
 
     def after_skip_message(self, broker: Any, message: Any) -> None:
         vars(_local).pop("said", None)
-        take_back(vars(_local).pop("held", []))
+        exchange(vars(_local).pop("held", []))

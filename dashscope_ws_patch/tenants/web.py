@@ -186,11 +186,11 @@ class _File:
 
     def __init__(self, file: Any, held: Held) -> None:
         self._file = file
-        self._holding = [(variable, value) for variable, value, _ in held]
+        self._holding = [(variable, variable.get()) for variable, _ in held]
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._file, name)
         return in_scope(value, *self._holding) if callable(value) else value
 
     def __iter__(self) -> _Body:
-        return _Body(self._file, [[*each, None] for each in self._holding])
+        return _Body(self._file, [list(each) for each in self._holding])

@@ -45,7 +45,7 @@ WORK = """
 from dashscope_ws_patch import _carry, get_workspace, set_workspace
 
 # As the variable of calls: what holds while the SDK works, and never in a worker.
-call = _carry.variable("call", None)
+call = _carry.variable("call")
 
 def ambient(*_):
     return get_workspace(), call.get()
