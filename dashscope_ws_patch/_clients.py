@@ -33,9 +33,9 @@ from ._decision import (
     without_workspace,
     workspace_in_headers,
 )
-from ._hosts import own_host, require_host_label, workspace_in_host
+from ._hosts import workspace_in_host
 from ._methods import Adapter, disguised, method
-from ._senders import MISFIT, NOTHING_SENT, OF_CLIENT, SENT, misfit
+from ._senders import MISFIT, OF_CLIENT, SENT, misfit
 from ._workspace import Scope
 from .hint.watch import fine, look
 
@@ -236,7 +236,7 @@ def upload(original: Any) -> Any:
         if headers is not None:
             # Not as found any more: the 1.x surface must not decide again.
             kwargs.update(base_address=url, workspace=settled and str(settled))
-        return _born(getattr(workspace, "born", None), original)(*args, **kwargs)
+        return made_in(getattr(workspace, "born", None), original)(*args, **kwargs)
 
     # Pickled as the one in the SDK's own module, which stays.
     return disguised(original, check_and_upload_local)
@@ -259,7 +259,7 @@ def sending(prepare: Callable[..., Any]) -> Adapter:
             except MISFIT as error:
                 transport, sent, born = self, misfit(function, error), None
             try:
-                return received(_born(born, function)(transport, method, path, **kwargs), sent)
+                return received(made_in(born, function)(transport, method, path, **kwargs), sent)
             except Exception as error:
                 look(error, sent)
                 raise
@@ -271,7 +271,7 @@ def sending(prepare: Callable[..., Any]) -> Adapter:
                 transport, sent, born = self, misfit(function, error), None
             try:
                 return received(
-                    await _born(born, function)(transport, method, path, **kwargs), sent
+                    await made_in(born, function)(transport, method, path, **kwargs), sent
                 )
             except Exception as error:
                 look(error, sent)
@@ -289,7 +289,7 @@ def sending(prepare: Callable[..., Any]) -> Adapter:
     return adapter
 
 
-def _born(born: Scope | None, function: Any) -> Any:
+def made_in(born: Scope | None, function: Any) -> Any:
     """``function`` on behalf of an object that was made in the scope ``born``: a library below the
     SDK may be asked for the workspace too."""
     return function if born is None else _carry.in_scope(function, (_decision.born, born))
@@ -341,163 +341,6 @@ class _UnnamedPool(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
         return self.__wrapped__.send(self.build_request(*args, **kwargs))
-
-
-# Websockets
-
-
-@method
-def session(function: Any) -> Any:
-    """The constructor of a session that connects later: of the scope in which it is made."""
-
-    def __init__(self: Any, client: Any, *args: Any, **kwargs: Any) -> None:
-        function(self, client, *args, **kwargs)
-        try:
-            _mark_session(self, client.config, **kwargs)
-        except MISFIT as error:
-            misfit(function, error)
-
-    return __init__
-
-
-def _mark_session(session: Any, config: Any, **given: Any) -> None:
-    found, url = config.workspace, given.get("ws_url")
-    region = None if url else config.region
-    if is_named(found) or is_named(given.get("workspace")):
-        if "_session_kwargs" not in vars(session):
-            vars(session)[KEPT] = Sender(region=region)
-        return
-    born = scope_here() or getattr(found, "born", None)
-    space = Found(found, born, given.get("workspace_id") or getattr(found, "named", None))
-    if "_session_kwargs" in vars(session):
-        session._session_kwargs["workspace"] = space
-    else:
-        chosen = BY_CALL if url else BY_SDK
-        vars(session)[KEPT] = Sender(space, session._url, chosen, region, born)
-
-
-@method
-def socket(function: Any) -> Any:
-    """The constructor of ``WsSession`` or ``WsConnection``, which connects."""
-
-    def __init__(self: Any, **kwargs: Any) -> None:
-        born = getattr(kwargs.get("workspace"), "born", None)
-        try:
-            kwargs, sent = _handshake(kwargs)
-        except MISFIT as error:
-            sent = misfit(function, error)
-        vars(self)[SENT] = sent
-        try:
-            _born(born, function)(self, **kwargs)
-        except Exception as error:
-            look(error, sent)
-            raise
-
-    return __init__
-
-
-def _handshake(kwargs: dict[str, Any]) -> Any:
-    """The arguments of ``WsSession`` or ``WsConnection``, and what they send."""
-    url = kwargs.get("url") or sdk("dashscope.v2._config").settings.websocket_base_url or ""
-    workspace, given = kwargs.get("workspace"), kwargs.get("headers")
-    # The SDK overrules headers by the workspace.
-    named = workspace if is_named(workspace) else workspace_in_headers(given) or workspace
-    chosen = BY_CALL if kwargs.get("url") else BY_PROGRAM
-    target, headers, space, source = settle(url, None, named, chosen)
-    if not target and space:  # the SDK would build it from the workspace
-        config, region = sdk("dashscope.v2._config"), kwargs.get("region")
-        default = config.workspace_ws_url(space, config.WS_INFERENCE_PATH, region)
-        moved = own_host(default, space, region or config.DEFAULT_REGION)
-        target = target if moved == default else moved
-    if target != url:
-        kwargs = {**kwargs, "url": target}
-    if headers is not None:
-        if not target and space is not None:
-            require_host_label(space)
-        others = without_workspace(given) if given else given
-        kwargs = {**kwargs, "workspace": space, "headers": others}
-    return kwargs, (target, space, source, None)
-
-
-@method
-def open_task(function: Any) -> Any:
-    """``WsConnection.open_task``: warns, once, where the scope is not that of the handshake."""
-
-    def open_task(self: Any, **kwargs: Any) -> Any:
-        scope, sent = scope_here(), vars(self).get(SENT)
-        if scope is not None and sent and scope.workspace != sent[1] and KEPT not in vars(self):
-            vars(self)[KEPT] = True
-            wanted, held = (_workspace.masked(str(name)) for name in (scope.workspace, sent[1]))
-            _workspace.warn(
-                f"a task is opened for the workspace {wanted!r} on a websocket connection that was "
-                f"opened for {held!r} and keeps it: open a connection for each workspace",
-                stacklevel=2,
-            )
-        return function(self, **kwargs)
-
-    return open_task
-
-
-@method
-def connect(function: Any) -> Any:
-    """``RealtimeSession.connect``: what the constructor has settled on, as of here and now."""
-
-    def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            kept = self._headers, self._url
-            known = vars(self).get(KEPT) or _shown(self)
-            self._url, self._headers, workspace, source = settle(
-                self._url, self._headers, known.workspace, known.chosen, known.region
-            )
-        except MISFIT as error:
-            misfit(function, error)
-            return function(self, *args, **kwargs)
-        vars(self)[SENT] = sent = self._url, workspace, source, self
-        try:
-            return _born(known.born, function)(self, *args, **kwargs)
-        except Exception as error:
-            look(error, sent)
-            raise
-        finally:
-            self._headers, self._url = kept
-
-    return connect
-
-
-def _shown(session: Any) -> Sender:
-    """What a session that has named its workspace, or is older than the shim, shows."""
-    workspace, headers = workspace_in_headers(session._headers), session._headers
-    if workspace and workspace == found_by_sdk("workspace", "DASHSCOPE_WORKSPACE"):
-        found = Found(workspace)
-        session._headers = {
-            key: found if headers[key] == found else headers[key] for key in headers
-        }
-    return Sender()
-
-
-@method
-def start_message(function: Any) -> Any:
-    """``TingWuRealtime.__enter__``, which sends a message that may name the workspace: what the
-    shim has put into the handshake."""
-
-    def __enter__(self: Any) -> Any:
-        try:
-            kept, connection = self._start_input, self._connection
-            if connection is None:
-                _, sent = _handshake(self._session_kwargs)
-            else:
-                sent = vars(connection).get(SENT) or NOTHING_SENT
-        except MISFIT as error:
-            misfit(function, error)
-            return function(self)
-        if sent[1] is not None and sent[2] not in (None, "named", "host"):
-            self._start_input = {**kept, "workspace_id": str(sent[1])}
-        try:
-            return function(self)
-        finally:
-            self._start_input = kept
-
-    return __enter__
 
 
 unseen(globals(), __name__)

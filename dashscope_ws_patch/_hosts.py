@@ -47,7 +47,7 @@ _AUTHORITY = re.compile(r"(?:[^?#\\]*@)?([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[?#].*)?
 # A URL whose host is a workspace's, or the endpoint of a plan. Blanks count: the SDK builds hosts
 # from its variables as they are.
 _OF_WORKSPACE = re.compile(
-    r"\s*(?:[^:/?#]+:)?//(?:[^/?#]*@)?([^/?#@:.{]+)\.[^/?#@:.]+"
+    r"\s*(?:[^:/?#]+:)?//(?:[^/?#]*@)?([^/?#@:.{\[]+)\.[^/?#@:.]+"
     rf"{re.escape(DOMAIN)}\.*(?::[^/?#@]*)?(?:[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import _clients as clients
 from . import _sdk as sdk
+from . import _sockets as sockets
 from . import _studio as studio
 from ._seam import Seam
 from .hint import sdk as hint
@@ -142,18 +143,18 @@ SEAMS = (
     row("v2.transport.http", f"{_RUNS} {_STREAMS}", clients.transport, "2.0.1",
         covers="SyncTransport AsyncTransport"),
     row("v2.resources._oss", "check_and_upload_local", clients.upload, "2.0.1"),
-    row("v2.transport.ws", "WsSession.__init__", clients.socket, "2.0.1", covers="WsSession"),
-    row("v2.transport.ws_connection", "WsConnection.__init__", clients.socket, "2.0.1",
+    row("v2.transport.ws", "WsSession.__init__", sockets.socket, "2.0.1", covers="WsSession"),
+    row("v2.transport.ws_connection", "WsConnection.__init__", sockets.socket, "2.0.1",
         covers="WsConnection"),
-    row("v2.transport.ws_connection", "WsConnection.open_task", clients.open_task, "2.0.1"),
-    row("v2.resources.audio.realtime", "RealtimeSession.connect", clients.connect, "2.0.1",
+    row("v2.transport.ws_connection", "WsConnection.open_task", sockets.open_task, "2.0.1"),
+    row("v2.resources.audio.realtime", "RealtimeSession.connect", sockets.connect, "2.0.1",
         covers="RealtimeSession.connect"),
     # sessions that connect later,
-    row("v2.resources.audio.realtime", "RealtimeSession.__init__", clients.session, "2.0.1"),
-    row("v2.resources.audio.asr", "Recognition.__init__", clients.session, "2.0.1"),
-    row("v2.resources.audio.tts", "SynthesisSession.__init__", clients.session, "2.0.1"),
-    row("v2.resources.tingwu", "TingWuRealtime.__init__", clients.session, "2.0.1"),
-    row("v2.resources.tingwu", "TingWuRealtime.__enter__", clients.start_message, "2.0.1"),
+    row("v2.resources.audio.realtime", "RealtimeSession.__init__", sockets.session, "2.0.1"),
+    row("v2.resources.audio.asr", "Recognition.__init__", sockets.session, "2.0.1"),
+    row("v2.resources.audio.tts", "SynthesisSession.__init__", sockets.session, "2.0.1"),
+    row("v2.resources.tingwu", "TingWuRealtime.__init__", sockets.session, "2.0.1"),
+    row("v2.resources.tingwu", "TingWuRealtime.__enter__", sockets.start_message, "2.0.1"),
     # the calls,
     row("v2.resources.reinforcement_learning", "*.*", clients.on_behalf, "2.0.1"),
     row("v2.resources.*", "*.*", sdk.at_call, "2.0.1"),

@@ -1,8 +1,8 @@
 """``doctor``: what is installed, what is patched, and every surface of the SDK driven for real.
 
 Drives the surfaces twice against the embedded loopback service, in two processes of their own: once
-natively and once with the shim, both with the workspace in the environment. Needs neither a key nor
-the internet.
+natively, with the workspace in the environment, and once with the shim, in a scope. Needs neither a
+key nor the internet.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from .prospect import Prospect, Verdict, beside_in_words, prospect
 if TYPE_CHECKING:
     from .loopback import Request
 
-#: The workspace that both processes have in their environment.
-TENANT = "ws_doctor"
+#: The workspace that both processes have in their environment; where the shim drives a surface in
+#: the scope of that one, the environment names another.
+TENANT, ANOTHER = "ws_doctor", "ws_another"
 #: How many lines of what is wrong are shown; --verbose shows all.
 ENOUGH = 8
 
@@ -478,7 +479,7 @@ def tell_story() -> None:
 
 def drive_all() -> None:
     """Drive the surfaces of the installed SDK, writing a line of JSON for each, then the seams'."""
-    from .. import _activation
+    from .. import _activation, use_workspace
     from . import surfaces as _surfaces
     from . import surfaces_v2 as _surfaces_v2
     from .loopback import Loopback, redirect
@@ -495,8 +496,13 @@ def drive_all() -> None:
         _write(total=len(driven))
         for surface in driven:
             error = ""
+            # A scope tells more than the environment, which the SDK reads too; what a command line
+            # starts is in none.
+            in_scope = is_patched and surface.group != "command line"
+            os.environ["DASHSCOPE_WORKSPACE"] = ANOTHER if in_scope else TENANT
             try:
-                surface.drive(drive)
+                with use_workspace(TENANT) if in_scope else contextlib.nullcontext():
+                    surface.drive(drive)
             except Exception as raised:
                 error = f"{type(raised).__name__}: {raised}".splitlines()[0]
             requests = loopback.drain()
