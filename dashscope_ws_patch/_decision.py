@@ -268,7 +268,8 @@ def _shared_endpoint(url: str, region: str) -> str:
 def copied(request: Any, **own: Any) -> Any:
     """A shallow copy of ``request``, with attributes of its own."""
     made = object.__new__(type(request))
-    made.__dict__ = {**vars(request), **own}
+    made.__dict__ = vars(request).copy()
+    made.__dict__.update(own)
     return made
 
 

@@ -7,7 +7,6 @@ import functools
 import inspect
 import weakref
 from contextvars import ContextVar
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -368,7 +367,7 @@ def _of_urllib_request(request: Any) -> Lacking:
         host = request.full_url.split("/", 3)[2]
     if not is_unnamed(host):
         return None
-    return settled(host, chain(request.headers.items(), request.unredirected_hdrs.items()))
+    return settled(host, pairs(request.headers, request.unredirected_hdrs))
 
 
 @adapter("http_class", "req")

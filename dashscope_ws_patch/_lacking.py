@@ -117,13 +117,17 @@ def settled(host: str, headers: Iterable[Any], named_above: bool = False) -> Lac
     return (url[8:] if url else host), None if named else workspace, (workspace, source), present
 
 
-def pairs(headers: Any) -> Any:
-    """The headers of a mapping; of one of requests at most the workspace's."""
-    if headers.__class__ is not dict:
-        store = getattr(headers, "_store", None)
-        if isinstance(store, dict):  # by the names in lower case
-            return store.values() if _NAME in store else ()
-    return headers.items() if headers else ()
+def pairs(*mappings: Any) -> list[Any]:
+    """The headers of ``mappings`` that may be the workspace's: few have a name as long."""
+    found: list[Any] = []
+    for headers in mappings:
+        store = None if headers.__class__ is dict else getattr(headers, "_store", None)
+        if isinstance(store, dict):  # of requests, by the names in lower case
+            headers = dict(store.values()) if _NAME in store else None
+        for name in headers or ():
+            if len(name) == _LENGTH:
+                found.append((name, headers[name]))
+    return found
 
 
 def elsewhere(url: str, headers: Any, look: Callable[[str, Any], Lacking]) -> tuple[str, Lacking]:
