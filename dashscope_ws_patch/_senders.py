@@ -235,28 +235,20 @@ def _session(through: str, url_at: int = 1, key: str = "headers") -> Way:
 
 
 def _guard_requests(service: Service, session: Any, _: Any = None) -> None:
-    """A session of requests, which prepares each request, and sends what was prepared anywhere."""
-
-    def prepare_request(session: Any, _: str, /, request: Any) -> Any:
-        if not isinstance(request.url, str):
-            return type(session).prepare_request(session, request)
-        named = None if request.headers else workspace_in_headers(session.headers)
-        url, headers, *decided = settle(request.url, request.headers, named, service=service)
-        if url is not request.url or headers is not request.headers:
-            request = copied(request, url=url, headers=headers)
-        prepared = type(session).prepare_request(session, request)
-        vars(prepared)[SENT] = url, *decided, None
-        return prepared
+    """A session of requests, which also sends what was prepared elsewhere."""
 
     def send(session: Any, _: str, /, request: Any, **options: Any) -> Any:
-        sent = vars(request).get(SENT)
-        if sent is None:
-            url, headers, *decided = settle(request.url, request.headers, service=service)
-            request, sent = copied(request, url=url, headers=headers), (url, *decided, None)
-        return watched(type(session).send(session, request, **options), sent)
+        if HEADER.lower() in request.headers._store:
+            return type(session).send(session, request, **options)
+        url, headers, *decided = settle(request.url, request.headers, service=service)
+        request = copied(request, url=url, headers=headers)
+        return watched(type(session).send(session, request, **options), (url, *decided, None))
 
-    _guarded(session, "prepare_request", prepare_request)
+    _BY_REQUEST.guard(service, session)
     _guarded(session, "send", send)
+
+
+_BY_REQUEST = _session("request")
 
 
 #: Where a connection pool shows what the client was told and has found that it sends for.
