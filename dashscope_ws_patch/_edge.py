@@ -56,30 +56,39 @@ def sender(original: Any, service: Service) -> Any:
 def replaced(module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
     """What of ``module`` sends: whose it is, its name, and what is to stand there. Sessions that it
     has made already are guarded as they are."""
-    return _held(module, module.__name__, service)
+    return _held(module, module, service)
 
 
-def _held(owner: Any, module: str, service: Service) -> Iterator[tuple[Any, str, Any]]:
+def _held(owner: Any, module: ModuleType, service: Service) -> Iterator[tuple[Any, str, Any]]:
     """The same of what a module, or a class or an object of its own, holds."""
     for name, value in list(vars(owner).items()):
-        instead = _instead(value, service)
-        function = getattr(value, "__func__", value)  # of class methods and static ones
+        instead, function = _instead(value, service), _function_of(value)
         if instead is not None:
             yield owner, name, instead
-        elif getattr(function, "__module__", None) != module:
-            continue
         elif isinstance(function, FunctionType):
-            sends = _sending(function, service) if value is function else None
-            if sends is not None:
-                yield owner, name, sends
-            yield from _held_by_function(function, service)
+            # Another patcher's has that patcher's globals: what it holds is no matter of the SDK.
+            if function.__globals__ is vars(module):
+                sends = _sending(function, service) if value is function else None
+                if sends is not None:
+                    yield owner, name, sends
+                yield from _held_by_function(function, service)
+        elif getattr(value, "__module__", None) != module.__name__:
+            continue
         elif isinstance(value, type):
             if _guard_of(value) is not None:  # derived from a session's
                 init: Any = value.__init__  # type: ignore[misc]
                 yield value, "__init__", _guarding(init, _guard_of(value), service)
-            yield from _held(value, module, service) if owner.__class__ is ModuleType else ()
-        elif owner.__class__ is ModuleType and hasattr(value, "__dict__"):
+            yield from _held(value, module, service) if owner is module else ()
+        elif owner is module and hasattr(value, "__dict__"):
             yield from _held(value, module, service)
+
+
+def _function_of(value: Any) -> Any:
+    """The function of a class method, a static one or a property; else ``value`` itself. No other
+    attribute is asked for: an object that loads what it stands for, when asked, must not do so."""
+    if isinstance(value, (classmethod, staticmethod)):
+        return value.__func__
+    return value.fget if isinstance(value, property) else value
 
 
 def _held_by_function(function: Any, service: Service) -> Iterator[tuple[Any, str, Any]]:
@@ -144,8 +153,8 @@ def _is_library(value: Any) -> bool:
 def _names_used_by(value: Any) -> Iterator[str]:
     """The names in the code of a function or class."""
     for each in vars(value).values() if isinstance(value, type) else (value,):
-        function = getattr(each, "__func__", None) or getattr(each, "fget", None) or each
-        codes = [getattr(inspect.unwrap(function), "__code__", None)]
+        function = _function_of(each)
+        codes = [inspect.unwrap(function).__code__] if isinstance(function, FunctionType) else []
         for code in codes:
             if isinstance(code, CodeType):
                 yield from code.co_names

@@ -473,6 +473,46 @@ BROKEN = {
 }
 
 
+#: What another patcher has put into a module of the SDK before the shim is imported.
+OF_ANOTHER = """
+import functools, requests
+from dashscope.client import base_api
+
+asked, session = [], requests.Session()
+
+
+class Lazy:
+    __module__ = base_api.__name__
+
+    def __getattr__(self, name):
+        asked.append(name)
+        raise AttributeError(name)
+
+
+def closed_over(function, session, post=requests.post):
+    @functools.wraps(function)
+    def call(one=post, *args, **kwargs):
+        session.headers.clear()
+        return function(*args, **kwargs)
+
+    return call
+
+
+base_api.lazy = Lazy()
+call = base_api.BaseApi.__dict__["call"].__func__
+base_api.traced = closed_over(call, session)
+import dashscope_ws_patch
+
+assert type(base_api.requests).__name__ == "Library"
+print(sorted(vars(session).keys() & {"request", "send"}), asked)
+print(base_api.traced.__defaults__[0] is requests.post)
+"""
+
+
+def test_p4_what_another_patcher_holds_is_its_own() -> None:
+    assert run(OF_ANOTHER).stdout.splitlines() == ["[] []", "True"]
+
+
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(
